@@ -1,0 +1,73 @@
+"""Where things are (environment variables) and how a config file is read."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from churnops.errors import ConfigError
+
+_PREFIX = "CHURNOPS_"
+
+
+class Settings(BaseSettings):
+    """Where things are. Each field is read from `CHURNOPS_<FIELD>`, once, when a command starts."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
+
+    data_dir: Path = Path("var")
+    """Where churnops writes: clean tables, features, bundles, reports."""
+    source_dir: Path = Path()
+    """Where relative paths of a data config start."""
+    tracking_uri: str = ""
+    """MLflow tracking URI; empty means SQLite inside `data_dir`."""
+    memory_limit: str = "4GB"
+    """The most memory DuckDB may take before it spills to `data_dir`."""
+    log_json: bool = False
+    """Log JSON lines instead of text."""
+
+    @property
+    def mlflow_uri(self) -> str:
+        """The tracking URI with its default filled in."""
+        return self.tracking_uri or f"sqlite:///{(self.data_dir / 'mlflow.db').resolve()}"
+
+
+def read_settings() -> Settings:
+    """Read `CHURNOPS_*`; raise ConfigError for a misspelt or unusable variable."""
+    known = {_PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
+    if unknown:
+        raise ConfigError("environment", [f"{name}: no such setting; known: {', '.join(sorted(known))}" for name in unknown])
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigError("environment", _problems(error)) from error
+
+
+class FrozenModel(BaseModel):
+    """The base of every config: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_toml(model: type[Model], path: Path) -> Model:
+    """Read `path` into `model`; raise ConfigError naming every wrong key at once."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return model.model_validate(content)
+    except FileNotFoundError:
+        raise ConfigError(str(path), ["no such file"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
+    except ValidationError as error:
+        raise ConfigError(str(path), _problems(error)) from error
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}" for fault in error.errors()]

@@ -1,0 +1,59 @@
+"""DuckDB, embedded: the engine of one machine."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from churnops.contracts.table import quoted
+
+
+def parquet_glob(address: str) -> str:
+    """The files of a Parquet dataset: the file itself, or all in the folder."""
+    return f"{address}/**/*.parquet" if Path(address).is_dir() else address
+
+
+@dataclass(frozen=True)
+class DuckDB:
+    """Runs SQL out of core: beyond `memory_limit` it spills to `spill_dir`."""
+
+    memory_limit: str = "4GB"
+    spill_dir: Path = Path("var/spill")
+
+    def write(self, sql: str, tables: Mapping[str, str], to: str) -> int:
+        """Write the result of `sql` to the Parquet file `to` in one step; return its rows."""
+        unfinished = Path(f"{to}.{os.getpid()}.unfinished")
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self.connect(tables) as connection:
+                copy = f"copy ({sql}) to '{_literal(str(unfinished))}' (format parquet, compression zstd)"
+                rows = connection.execute(copy).fetchone()
+            unfinished.replace(to)  # a reader sees the old file or the new one
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return int(rows[0]) if rows else 0
+
+    def query(self, sql: str, tables: Mapping[str, str]) -> pa.Table:
+        """Run `sql` and return its (small) result."""
+        with self.connect(tables) as connection:
+            return connection.sql(sql).to_arrow_table()
+
+    @contextmanager
+    def connect(self, tables: Mapping[str, str]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of its own, in UTC, on which each name of `tables` is a view."""
+        self.spill_dir.mkdir(parents=True, exist_ok=True)
+        config = {"memory_limit": self.memory_limit, "temp_directory": str(self.spill_dir)}
+        with duckdb.connect(":memory:", config=config) as connection:
+            connection.execute("set timezone = 'UTC'")
+            for name, address in tables.items():
+                files = _literal(parquet_glob(address))
+                connection.execute(f"create view {quoted(name)} as select * from read_parquet('{files}')")
+            yield connection
+
+
+def _literal(text: str) -> str:
+    return text.replace("'", "''")

@@ -1,0 +1,72 @@
+"""Every error churnops raises on purpose.
+
+ChurnopsError
+├── InputError            the data, a config or a setting is at fault: exit code 2
+│   ├── ConfigError       a TOML file or an environment variable
+│   ├── SourceError       a file that cannot be read as what it claims to be
+│   └── ContractError     a table that breaks its contract
+├── NotEnoughData         too little history or too few churners for an honest model: exit code 2
+├── BundleError           a bundle that is incomplete, altered or incompatible: exit code 3
+├── ParityError           the ONNX graph disagrees with the framework's model: exit code 3
+├── RegistryError         the tracking store, a missing champion: exit code 3
+└── Busy                  another process holds the run folder: exit code 4
+"""
+
+from collections.abc import Sequence
+
+
+class ChurnopsError(Exception):
+    """The root of the tree; `exit_code` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class InputError(ChurnopsError):
+    """What the user handed in cannot be used as it is; `problems` names every fault found, not the first."""
+
+    exit_code = 2
+
+    def __init__(self, where: str, problems: Sequence[str]) -> None:
+        self.where = where
+        self.problems = tuple(problems)
+        super().__init__("\n".join([f"{where}:", *(f"  - {problem}" for problem in self.problems)]))
+
+
+class ConfigError(InputError):
+    """A config file or an environment variable is wrong."""
+
+
+class SourceError(InputError):
+    """A source file is missing, empty, truncated or not what its name says."""
+
+
+class ContractError(InputError):
+    """A table breaks its contract."""
+
+
+class NotEnoughData(InputError):
+    """There is too little history, or there are too few churners, to train and test honestly."""
+
+
+class BundleError(ChurnopsError):
+    """A bundle is incomplete, was altered, or does not fit what it is asked to score."""
+
+    exit_code = 3
+
+
+class ParityError(ChurnopsError):
+    """The exported graph and the framework's model disagree by more than the tolerance."""
+
+    exit_code = 3
+
+
+class RegistryError(ChurnopsError):
+    """The tracking store cannot be used, or it holds no such version."""
+
+    exit_code = 3
+
+
+class Busy(ChurnopsError):
+    """Another process is working in the same run folder."""
+
+    exit_code = 4
