@@ -36,7 +36,7 @@ class Table:
 
 
 def quoted(name: str) -> str:
-    """A column or table name as SQL: `"a ""b"""`."""
+    """A column or table name as SQL, its own quotation marks doubled."""
     return '"' + name.replace('"', '""') + '"'
 
 
