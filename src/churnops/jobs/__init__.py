@@ -1,0 +1,1 @@
+"""One file per verb: read, call, write, return a small result."""
