@@ -1,0 +1,1 @@
+"""The artefact that crosses from training to serving: `model.onnx` and `manifest.json`, nothing else."""

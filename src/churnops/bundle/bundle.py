@@ -1,0 +1,150 @@
+"""Reading, checking, writing and running a bundle."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+from pydantic import ValidationError
+
+from churnops.bundle.manifest import Manifest
+from churnops.errors import BundleError
+
+MODEL_FILE = "model.onnx"
+MANIFEST_FILE = "manifest.json"
+
+# What ONNX Runtime raises for a graph it cannot open or cannot feed; they share no base.
+_GRAPH_FAULTS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle. The graph takes `numeric` [N, F] float32 (NaN: missing) and `categorical` [N, C] text
+    ('' : missing), each left out when it has no columns, and gives `score` [N] float32."""
+
+    manifest: Manifest
+    model: bytes
+
+    @cached_property
+    def session(self) -> ort.InferenceSession:
+        """One ONNX Runtime session with a single thread: callers bring their own parallelism."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return ort.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
+
+    def score(self, numeric_NF: np.ndarray, categorical_NC: np.ndarray) -> np.ndarray:
+        """Churn probabilities [N] in float64 for rows given as the graph's two matrices.
+
+        NaN where a value is so extreme that the graph overflows: the caller must look.
+        """
+        feed: dict[str, np.ndarray] = {}
+        if self.manifest.numeric:
+            feed["numeric"] = np.ascontiguousarray(numeric_NF, dtype=np.float32)
+        if self.manifest.categorical:
+            feed["categorical"] = categorical_NC
+        (score_N,) = self.session.run(["score"], feed)
+        return np.asarray(score_N, dtype=np.float64)
+
+    def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Churn probabilities for rows given by raw column names; absent and None are missing."""
+        numeric, categorical = self.manifest.numeric, self.manifest.categorical
+        numeric_NF = np.empty((len(rows), len(numeric)), dtype=np.float32)
+        categorical_NC = np.empty((len(rows), len(categorical)), dtype=object)
+        for j, column in enumerate(numeric):
+            numeric_NF[:, j] = [_number(row.get(column.name)) for row in rows]
+        for j, column in enumerate(categorical):
+            categorical_NC[:, j] = [category_text(row.get(column.name)) for row in rows]
+        return self.score(numeric_NF, categorical_NC)
+
+
+def category_text(value: str | int | None) -> str:
+    """A category as the graph knows it: blank text is missing, a whole number is its digits."""
+    text = "" if value is None else str(value)
+    return "" if text.isspace() else text
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Load the bundle in `folder`; raise BundleError unless it is what was written and can score a row."""
+    bundle = Bundle(_read_manifest(folder / MANIFEST_FILE), _read(folder / MODEL_FILE))
+    if hashlib.sha256(bundle.model).hexdigest() != bundle.manifest.model_sha256:
+        raise BundleError(f"{folder}: {MODEL_FILE} is not the file its manifest describes (SHA-256 differs)")
+    try:
+        score_N = bundle.score_rows([bundle.manifest.example])
+    except _GRAPH_FAULTS as error:
+        raise BundleError(f"{folder}: {MODEL_FILE} does not take what its manifest says: {error}") from error
+    if score_N.shape != (1,) or not 0 <= score_N[0] <= 1:
+        raise BundleError(f"{folder}: {MODEL_FILE} gives {score_N} for one row, not one probability")
+    return bundle
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> Path:
+    """Write `bundle` as `folder`, replacing what stood there.
+
+    A reader finds the old bundle whole or the new one whole. Only between the two renames of a replacement
+    is there none; a process killed at that instant leaves both beside it, and the next call mends that. One
+    writer at a time.
+    """
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    replaced = folder.with_name(f".{folder.name}.replaced")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    recorded = {"content_hash": bundle.manifest.content_hash, **bundle.manifest.model_dump(mode="json")}
+    text = json.dumps(recorded, indent=2, ensure_ascii=False, allow_nan=False)
+    (unfinished / MODEL_FILE).write_bytes(bundle.model)
+    (unfinished / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+    if folder.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+        folder.rename(replaced)
+    unfinished.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+    return folder
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"{path.parent}: not a bundle: {path.name} is missing") from None
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _read_manifest(path: Path) -> Manifest:
+    content = _read(path)
+    try:
+        recorded = json.loads(content)
+        if not isinstance(recorded, dict):
+            raise BundleError(f"{path}: is not a JSON object")
+        content_hash = recorded.pop("content_hash", None)
+        manifest = Manifest.model_validate(recorded)
+        unaltered = content_hash == manifest.content_hash
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        raise BundleError(f"{path}: not a manifest of this version: {'; '.join(faults)}") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: is not JSON: {error}") from error
+    if not unaltered:
+        raise BundleError(f"{path}: was altered (its content hash differs)")
+    return manifest
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,116 @@
+"""What a bundle says of itself."""
+
+import hashlib
+import json
+from collections import Counter
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+_KEY = {"customer_id", "as_of"}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputColumn(_Frozen):
+    """One raw column the model takes, as seen in training."""
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    nullable: bool
+    """Whether training saw it missing; if not, a missing value is refused."""
+    text: str
+    """What it is, in words for people."""
+    minimum: float | None = None
+    maximum: float | None = None
+    levels: tuple[str, ...] = ()
+    """Categorical: the levels the model knows. Any other is accepted and treated as unknown."""
+
+
+class Metric(_Frozen):
+    """A test figure with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Manifest(_Frozen):
+    """Everything an auditor or a server needs to know of one model.
+
+    Holds no clock time and no path: the same data, recipe, seed and code give the same manifest.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    """The data config it was trained for."""
+    candidate: str
+    """Which candidate it is: `mlp`, `lightgbm`, `logistic`, ..."""
+    inputs: tuple[InputColumn, ...]
+    """In the order of the graph's two matrices: all numeric columns first, then the categorical ones."""
+    ignored_columns: tuple[str, ...] = ()
+    """Columns of the same source that a caller may send along; the model does not see them."""
+    threshold: float
+    """A score at or above it is a decision to act."""
+    shape: Literal["purchases", "labelled"]
+    config_version: int
+    horizon_days: int | None
+    active_days: int | None
+    spans: dict[str, tuple[str, ...]]
+    """Span name -> its as_of dates, or its folds; training first."""
+    feature_hash: str
+    data_fingerprint: str
+    recipe: dict[str, Any]
+    seed: int
+    calibration: dict[str, float]
+    metrics: dict[str, Metric]
+    parity: float
+    """The largest difference seen between ONNX Runtime and the framework, over the whole test set."""
+    findings: tuple[str, ...]
+    """Leakage findings, in words, with what was done about each."""
+    code_commit: str
+    libraries: dict[str, str]
+    model_sha256: str
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> "Manifest":
+        names = [column.name for column in self.inputs]
+        repeated = [name for name, n in Counter((*names, *set(self.ignored_columns))).items() if n > 1]
+        if repeated or _KEY.intersection(names):
+            raise ValueError(
+                f"columns named twice, or like a key: {repeated + sorted(_KEY.intersection(names))}"
+            )
+        return self
+
+    @property
+    def numeric(self) -> tuple[InputColumn, ...]:
+        """The columns of the graph's `numeric` matrix, in order."""
+        return tuple(column for column in self.inputs if column.kind == "numeric")
+
+    @property
+    def categorical(self) -> tuple[InputColumn, ...]:
+        """The columns of the graph's `categorical` matrix, in order."""
+        return tuple(column for column in self.inputs if column.kind == "categorical")
+
+    @property
+    def example(self) -> dict[str, float | str]:
+        """A customer the model can score: the smallest number and the first level that training saw."""
+        numbers = {column.name: column.minimum or 0.0 for column in self.numeric}
+        return numbers | {column.name: next(iter(column.levels), "other") for column in self.categorical}
+
+    @property
+    def content_hash(self) -> str:
+        """The bundle's hash: over every field here, the graph's own hash among them."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
+
+    @property
+    def model_version(self) -> str:
+        """The version every score carries: the name and the first twelve digits of the hash."""
+        return f"{self.name}-{self.content_hash[:12]}"
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted keys, no spaces, so that equal values hash equal."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

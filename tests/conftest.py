@@ -1,0 +1,23 @@
+import pytest
+from builders import make_bundle
+from hypothesis import settings
+
+from churnops.engines.on_duckdb import DuckDB
+
+# The same examples every run: a red test stays red until somebody mends it.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
+
+
+# Not annotated with what they return: Hypothesis would keep the annotation alive, and DuckDB then reports leaks
+# when Python ends.
+@pytest.fixture
+def engine(tmp_path):
+    """DuckDB with a spill folder of its own."""
+    return DuckDB(memory_limit="1GB", spill_dir=tmp_path / "spill")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle():
+    """The bundle of `builders.COLUMNS`: it never changes, so all tests share it."""
+    return make_bundle()
