@@ -170,6 +170,8 @@ class DataConfig(FrozenModel):
             missing += [name for name in ("transactions", "churn") if getattr(self, name) is None]
             if self.customers is not None and not self.customers.id:
                 missing.append("customers.id")
+            if self.customers is not None and (self.customers.label or self.customers.as_of):
+                raise ValueError("shape 'purchases' takes no customers.label or as_of: purchases say who left")
         else:
             missing += [] if self.customers else ["customers"]
             missing += ["customers.label"] if self.customers and self.customers.label is None else []

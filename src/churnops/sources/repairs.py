@@ -1,0 +1,43 @@
+"""The account of what was found in the sources and what was done about it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from churnops.sources.files import SourceFile
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Rows of one table that broke one rule; an example reads `orders.csv row 17: date='31/31/2020'`."""
+
+    table: str
+    rule: str
+    """A field of the config's `repairs`, or `cancelled`."""
+    column: str
+    """Empty where the rule is about whole rows."""
+    rows: int
+    action: str
+    """`dropped`, `kept` or `made missing`."""
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """Rows of one table before and after cleaning; the difference is what the repairs dropped."""
+
+    rows_read: int
+    rows_kept: int
+
+
+@dataclass(frozen=True)
+class CleanReport:
+    """What cleaning leaves behind beside its tables; `tables` and `files` are keyed by the table's name."""
+
+    tables: dict[str, RowCount]
+    repairs: tuple[Repair, ...]
+    notes: tuple[str, ...]
+    files: dict[str, tuple[SourceFile, ...]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON has it."""
+        return asdict(self)
