@@ -62,7 +62,7 @@ def _graph(inputs: Sequence[InputColumn]) -> ModelProto:
     feeds, constants = [], [_constant("row", [1], np.int64)]
     if numeric:
         feeds.append(helper.make_tensor_value_info("numeric", TensorProto.FLOAT, ["N", len(numeric)]))
-        scales = [max(abs(column.minimum or 0), abs(column.maximum or 0), 1) for column in numeric]
+        scales = [max(abs(column.minimum or 0), abs(column.maximum or 0)) or 1 for column in numeric]
         constants += [_constant("absent", [0.25]), _constant("scales", scales)]
         nodes += [
             helper.make_node("Div", ["numeric", "scales"], ["scaled"]),

@@ -1,3 +1,5 @@
+"""Fixtures for all tests."""
+
 import pytest
 from builders import make_bundle
 from hypothesis import settings
@@ -9,8 +11,7 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
-# Not annotated with what they return: Hypothesis would keep the annotation alive, and DuckDB then reports leaks
-# when Python ends.
+# Not annotated with what they return: Hypothesis would keep that alive, and DuckDB report leaks at the end.
 @pytest.fixture
 def engine(tmp_path):
     """DuckDB with a spill folder of its own."""

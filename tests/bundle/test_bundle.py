@@ -1,3 +1,5 @@
+"""Reading, checking, writing and running a bundle."""
+
 import json
 import subprocess
 import sys

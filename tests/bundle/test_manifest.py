@@ -1,3 +1,5 @@
+"""What a bundle says of itself."""
+
 import pytest
 from builders import COLUMNS, make_bundle
 from pydantic import ValidationError

@@ -1,0 +1,163 @@
+"""The bundle over a whole Parquet table.
+
+The wide table streams through, some thousand rows at a time. A rank needs every score at once, so of each row
+the customer_id, as_of and score stay in memory: some tens of bytes.
+"""
+
+import datetime as dt
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from churnops.bundle.bundle import Bundle
+from churnops.contracts.tables import INSTANT, SCORES
+from churnops.errors import ConfigError, ContractError, SourceError
+from churnops.scoring.matrices import column_problems, matrices, value_problems
+from churnops.scoring.prediction_ids import prediction_ids
+
+_INPUT = "table to score"
+_READ_ROWS = 16_384  # at once; larger batches are no faster, and the reader runs ahead by several
+_WRITTEN_ROWS = 65_536
+_KEY = pa.schema({"customer_id": pa.large_string(), "as_of": INSTANT})
+_WRITTEN = pa.schema([(column.name, column.type) for column in SCORES.columns])
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one run of scoring left behind."""
+
+    rows: int
+    path: Path
+    model_version: str
+
+
+def score_table(bundle: Bundle, inputs: Path, to: Path, *, as_of: dt.datetime | None = None) -> Scored:
+    """Score each row of the Parquet file or folder `inputs` into `to`, the likeliest to leave first.
+
+    `to` ends in .parquet or .csv. `as_of`, UTC unless it has a zone, stands in where the table's own is null
+    or absent. Raises ContractError naming all that is wrong with the table, SourceError if it is not Parquet.
+    """
+    if to.suffix not in {".parquet", ".csv"}:
+        raise ConfigError(str(to), ["scores are written as .parquet or .csv"])
+    try:
+        scored = _score(bundle, ds.dataset(inputs, format="parquet"), _naive_utc(as_of))
+    except FileNotFoundError:
+        raise SourceError(str(inputs), ["no such file or folder"]) from None
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(str(inputs), [f"is not Parquet, or damaged: {error}"]) from error
+    _write(scored, to, bundle.manifest.model_version)
+    return Scored(scored.num_rows, to, bundle.manifest.model_version)
+
+
+def _naive_utc(as_of: dt.datetime | None) -> dt.datetime | None:
+    return as_of.astimezone(dt.UTC).replace(tzinfo=None) if as_of and as_of.tzinfo else as_of
+
+
+def _score(bundle: Bundle, table: ds.Dataset, as_of: dt.datetime | None) -> pa.Table:
+    """Key and score of each row of `table`, sorted by key; ContractError naming everything wrong with it."""
+    problems = column_problems(bundle.manifest, table.schema)
+    if problems:
+        raise ContractError(_INPUT, problems)
+    wanted = {"customer_id", "as_of", *(column.name for column in bundle.manifest.inputs)}
+    columns = {name: ds.field(name) for name in table.schema.names if name in wanted}
+    batches = table.to_batches(
+        columns=columns,
+        batch_size=_READ_ROWS,
+        batch_readahead=2,
+        fragment_readahead=1,
+        # A pre-buffer would hold what was read of the whole file until the end.
+        fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=False),
+    )
+    found = Counter[str]()
+    keys: list[pa.RecordBatch] = []
+    scores_N = np.empty(
+        table.count_rows()
+    )  # all at once: many small arrays kept between large ones tear memory
+    rows = 0
+    for batch in batches:
+        numeric_NF, categorical_NC = matrices(bundle.manifest, batch)
+        found += value_problems(bundle.manifest, numeric_NF, categorical_NC)
+        scores_N[rows : rows + batch.num_rows] = bundle.score(numeric_NF, categorical_NC)
+        keys.append(_key(batch, as_of))
+        rows += batch.num_rows
+    scored = _sorted(pa.Table.from_batches(keys, _KEY).append_column("score", pa.array(scores_N)))
+    found = (found + _key_problems(scored)) or _score_problems(scored)
+    if found:
+        raise ContractError(_INPUT, [f"{problem} in {n} rows" for problem, n in found.items()])
+    return scored
+
+
+def _key(batch: pa.RecordBatch, as_of: dt.datetime | None) -> pa.RecordBatch:
+    instants = batch["as_of"] if "as_of" in batch.schema.names else pa.nulls(batch.num_rows)
+    instants = instants.cast(INSTANT, safe=False).fill_null(pa.scalar(as_of, INSTANT))
+    return pa.RecordBatch.from_arrays([batch["customer_id"].cast(pa.large_string()), instants], schema=_KEY)
+
+
+def _sorted(scored: pa.Table) -> pa.Table:
+    """By customer and instant, in one chunk: from several, `take` is slow."""
+    scored = scored.combine_chunks()
+    return scored.take(
+        pc.sort_indices(scored, sort_keys=[("customer_id", "ascending"), ("as_of", "ascending")])
+    )
+
+
+def _key_problems(scored: pa.Table) -> Counter[str]:
+    ids, instants = scored["customer_id"], scored["as_of"]
+    repeated = pc.and_(pc.equal(ids[1:], ids[:-1]), pc.equal(instants[1:], instants[:-1]))
+    return +Counter(
+        {
+            "customer_id: null or empty": _count(pc.equal(ids.fill_null(""), "")),
+            "as_of: null, with none given instead,": instants.null_count,
+            "customer_id, as_of: repeated": _count(repeated),
+        }
+    )
+
+
+def _score_problems(scored: pa.Table) -> Counter[str]:
+    return +Counter({"numbers too extreme for the model": _count(pc.is_nan(scored["score"]))})
+
+
+def _count(mask: pa.ChunkedArray) -> int:
+    return int(pc.sum(mask, min_count=0).as_py())
+
+
+def _write(scored: pa.Table, to: Path, version: str) -> None:
+    """Rank `scored` and write it as `to`, whole or not at all."""
+    # Stable, so customers with equal scores keep their order by customer_id.
+    order = np.argsort(-scored["score"].to_numpy(), kind="stable")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = to.with_name(f"{to.name}.{os.getpid()}.unfinished")
+    try:
+        with _writer(unfinished, to.suffix) as writer:
+            for start in range(0, len(order), _WRITTEN_ROWS):
+                rows = scored.take(order[start : start + _WRITTEN_ROWS])
+                writer.write_table(_finished(rows, version, first_rank=start + 1))
+        unfinished.replace(to)  # a reader sees the old file or the new one
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _writer(path: Path, suffix: str) -> pyarrow.csv.CSVWriter | pq.ParquetWriter:
+    if suffix == ".csv":
+        return pyarrow.csv.CSVWriter(path, _WRITTEN)
+    return pq.ParquetWriter(path, _WRITTEN, compression="zstd")
+
+
+def _finished(rows: pa.Table, version: str, *, first_rank: int) -> pa.Table:
+    """`rows`, best first, as `SCORES`."""
+    added = {
+        "rank": pa.array(np.arange(first_rank, first_rank + rows.num_rows)),
+        "model_version": pa.repeat(version, rows.num_rows),
+        "prediction_id": prediction_ids(version, rows["as_of"], rows["customer_id"]),
+    }
+    for name, values in added.items():
+        rows = rows.append_column(name, values)
+    return rows.cast(_WRITTEN)

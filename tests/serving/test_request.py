@@ -1,0 +1,152 @@
+"""Reading a scoring request, and every fault in words."""
+
+import json
+
+import pytest
+from builders import COLUMNS, make_bundle
+
+from churnops.bundle.manifest import InputColumn
+from churnops.serving.payloads import MAX_CUSTOMERS, expected
+from churnops.serving.request import Refusal, RequestReader
+
+GOOD = {"tenure months": 12, "spend.30d": 3.5, "class": 1, '1st "plan"': "pro", "city_tier": "2"}
+
+
+@pytest.fixture(scope="module")
+def reader(tiny_bundle):
+    return RequestReader(tiny_bundle.manifest)
+
+
+def _body(*customers) -> bytes:
+    return json.dumps({"customers": customers}).encode()
+
+
+def _faults(reader, body: bytes) -> list[tuple]:
+    refusal = reader.read(body)
+    assert isinstance(refusal, Refusal)
+    return [(fault.row, fault.column, fault.problem, fault.expected) for fault in refusal.faults]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"tenure months": 1e30},
+        {"tenure months": -4},
+        {"class": True},
+        {"spend.30d": None},
+        {"city_tier": 3},
+        {"city_tier": None},
+        {"city_tier": "  "},
+        {'1st "plan"': "never seen"},
+        {'1st "plan"': 7},
+        {"customer_id": "0017"},
+        {"customer_id": 17},
+        {"customer_id": None},
+        {"notes": {"any": ["thing"]}},
+    ],
+)
+def test_what_a_good_value_may_be(reader, change):
+    assert reader.read(_body(GOOD | change)) == [GOOD | change]
+
+
+def test_a_nullable_column_may_be_left_out(reader):
+    bare = {"tenure months": 12, '1st "plan"': "pro"}
+    assert reader.read(_body(bare)) == [bare]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "problem"),
+    [
+        ("tenure months", "12", 'got the text "12"'),
+        ("tenure months", None, "got null"),
+        ("tenure months", 1e39, "1e+39 is not a finite number of 32 bits"),
+        ("tenure months", float("nan"), "NaN is not a finite number of 32 bits"),
+        ("tenure months", float("-inf"), "-Infinity is not a finite number of 32 bits"),
+        ("tenure months", 10**400, "1" + 59 * "0" + " is not a finite number of 32 bits"),
+        ("tenure months", [12], "got a list"),
+        ("spend.30d", {"value": 12}, "got an object"),
+        ('1st "plan"', " \t", "blank text, which means missing"),
+        ('1st "plan"', None, "got null"),
+        ('1st "plan"', 3.0, "got 3.0"),
+        ("city_tier", True, "got true"),
+        ("city_tier", ["x"], "got a list"),
+        ("customer_id", 1.5, "got 1.5"),
+        ("tenure month", 12, "there is no 'tenure month'"),
+    ],
+)
+def test_a_bad_value_is_one_fault_that_names_it(reader, column, value, problem):
+    (fault,) = _faults(reader, _body(GOOD, GOOD | {column: value}))
+    assert fault[:3] == (1, column, problem)
+
+
+def test_long_text_is_shown_short(reader):
+    (fault,) = _faults(reader, _body(GOOD | {"class": "x" * 10_000}))
+    assert len(fault[2]) < 100
+
+
+def test_every_fault_of_every_row_is_named(reader):
+    body = _body({"tenure month": 1, '1st "plan"': " "}, GOOD, 5, GOOD | {"class": "yes", "city_tier": 2.5})
+    assert _faults(reader, body) == [
+        (0, "tenure months", "'tenure months' is missing", "a number, in training 0 to 72"),
+        (0, '1st "plan"', "blank text, which means missing", 'text such as "basic", "pro"'),
+        (0, "tenure month", "there is no 'tenure month'", "perhaps 'tenure months'"),
+        (2, None, "got 5", "an object: column name -> value"),
+        (3, "class", 'got the text "yes"', "a number, in training 0 to 1, or null"),
+        (3, "city_tier", "got 2.5", 'text such as "1", "2", "3", or null'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "problem"),
+    [
+        (b"", 422, "not JSON: EOF"),
+        (b'{"customers": [{]}', 422, "not JSON: "),
+        (b'{"customers": [{"city_tier": "\xff"}]}', 422, "not JSON: "),
+        (b'{"customers": [{"city_tier": "\\ud800"}]}', 422, "not JSON: "),
+        (b"[" * 10_000, 422, "not JSON: recursion limit"),
+        (b"1" * 5000, 422, "not JSON: number out of range"),
+        (b"[]", 422, "got a list"),
+        (b"null", 422, "got null"),
+        (b"{}", 422, "'customers' is missing"),
+        (b'{"customers": {}}', 422, "got an object"),
+        (b'{"customers": []}', 422, "no customers"),
+        (b'{"customers": [' + b"{}," * MAX_CUSTOMERS + b"{}]}", 413, "too many customers"),
+    ],
+)
+def test_a_body_of_another_shape_is_refused(reader, body, status, problem):
+    refusal = reader.read(body)
+    assert isinstance(refusal, Refusal)
+    assert refusal.status == status
+    assert refusal.faults[0].problem.startswith(problem)
+    assert "customers" in refusal.faults[0].expected
+
+
+def test_a_hostile_number_of_faults_is_counted_not_listed(reader):
+    body = json.dumps({"customers": [{f"c{i}": 0 for i in range(101_000)}]}).encode()
+    (fault,) = _faults(reader, body)
+    assert fault[2] == "101002 faults, too many to list"
+
+
+@pytest.mark.parametrize(
+    "name", ["model_config", "__class__", "", "_", "a b", "é", "x.y[0]", "None", "$ref", "customers"]
+)
+@pytest.mark.parametrize("kind", ["numeric", "categorical"])
+def test_any_name_can_be_a_column(name, kind):
+    column = InputColumn(name=name, kind=kind, nullable=False, text="Any.", levels=("1",))
+    reader = RequestReader(make_bundle([column]).manifest)
+    assert reader.read(_body({name: 1})) == [{name: 1}]
+    assert _faults(reader, _body({}))[0][:2] == (0, name)
+    assert (
+        name
+        in reader.openapi()["content"]["application/json"]["schema"]["properties"]["customers"]["items"][
+            "properties"
+        ]
+    )
+
+
+def test_what_is_expected_says_what_training_saw():
+    many = InputColumn(name="c", kind="categorical", nullable=True, text="", levels=tuple("abcdefg"))
+    assert expected(many) == 'text such as "a", "b", "c", "d", "e" and 2 more, or null'
+    assert expected(COLUMNS[1]) == "a number, in training -5 to 950.25, or null"
+    assert expected(InputColumn(name="n", kind="numeric", nullable=False, text="")) == "a number"
