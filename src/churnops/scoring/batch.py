@@ -1,7 +1,7 @@
 """The bundle over a whole Parquet table.
 
 The wide table streams through, some thousand rows at a time. A rank needs every score at once, so of each row
-the customer_id, as_of and score stay in memory: some tens of bytes.
+the customer_id, as_of and score stay in memory: about a hundred bytes at the peak.
 """
 
 import datetime as dt
@@ -78,9 +78,8 @@ def _score(bundle: Bundle, table: ds.Dataset, as_of: dt.datetime | None) -> pa.T
     )
     found = Counter[str]()
     keys: list[pa.RecordBatch] = []
-    scores_N = np.empty(
-        table.count_rows()
-    )  # all at once: many small arrays kept between large ones tear memory
+    # All at once: small arrays kept between large ones that come and go would fragment memory.
+    scores_N = np.empty(table.count_rows())
     rows = 0
     for batch in batches:
         numeric_NF, categorical_NC = matrices(bundle.manifest, batch)
@@ -104,9 +103,8 @@ def _key(batch: pa.RecordBatch, as_of: dt.datetime | None) -> pa.RecordBatch:
 def _sorted(scored: pa.Table) -> pa.Table:
     """By customer and instant, in one chunk: from several, `take` is slow."""
     scored = scored.combine_chunks()
-    return scored.take(
-        pc.sort_indices(scored, sort_keys=[("customer_id", "ascending"), ("as_of", "ascending")])
-    )
+    by_key = [("customer_id", "ascending"), ("as_of", "ascending")]
+    return scored.take(pc.sort_indices(scored, sort_keys=by_key))
 
 
 def _key_problems(scored: pa.Table) -> Counter[str]:
