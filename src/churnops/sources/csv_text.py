@@ -18,7 +18,7 @@ from churnops.errors import SourceError
 
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
-_SHOWN = 5
+_SHOWN, _CHARACTERS = 5, 120
 
 
 def is_gzip(path: Path) -> bool:
@@ -111,15 +111,25 @@ class Scan:
 
     def faults(self, name: str, engine: DuckDB) -> list[str]:
         """The first rows that cannot be read, in words: numbered as in `ROW`, the file called `name`."""
-        reject = f"select count(*) from {self.sql(f', store_rejects = true, rejects_limit = {_SHOWN}')}"
-        told = "select distinct line - 1, error_message, csv_line from reject_errors order by all limit ?"
+        reject = (
+            f"select count(columns(*)) from {self.sql(f', store_rejects = true, rejects_limit = {_SHOWN}')}"
+        )
+        told = """
+            select distinct line - 1 as row, csv_line,
+                   case error_type when 'INVALID ENCODING' then 'not in utf-8, correct `encoding`'
+                   else error_message end as message
+            from reject_errors order by row, message limit ?
+        """
         with engine.connect({}) as connection:
             try:
                 connection.execute(reject).fetchall()  # until it is fetched, nothing is read
             except duckdb.InvalidInputException:
                 return []
             faults = connection.execute(told, [_SHOWN]).fetchall()
-        return [f"{name} row {row}: {message} in '{line.strip()[:120]}'" for row, message, line in faults]
+        return [
+            f"{name} row {row}: {message} in '{' '.join(line.split())[:_CHARACTERS]}'"
+            for row, line, message in faults
+        ]
 
 
 def literal(text: str) -> str:

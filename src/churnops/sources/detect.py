@@ -84,7 +84,9 @@ def _fit(rows: list[list[str]]) -> tuple[float, int]:
     fields = len(rows[0])
     if fields < 2:
         return 0.0, 0
-    return round(sum(len(row) == fields for row in rows) / len(rows), 2), fields
+    # A lone quotation mark in a field: the delimiter was found within quotation marks.
+    whole = [row for row in rows if len(row) == fields and all(field.count('"') % 2 == 0 for field in row)]
+    return round(len(whole) / len(rows), 2), fields
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes) -> bool:
@@ -99,7 +101,7 @@ def _likeliest(sample: bytes) -> str:
     matches = from_bytes(sample, cp_isolation=[*_WESTERN, *_EASTERN, *_ASIAN])
     best = matches.best()
     if best is None:
-        return "cp1252"
+        return "latin-1"  # reads any byte
     tied = (name for match in matches if match.chaos <= best.chaos for name in match.could_be_from_charset)
     return "cp1252" if "cp1252" in tied else best.encoding
 

@@ -73,7 +73,7 @@ def text(field: Field) -> str:
     if field.kind == "text":
         return field.raw
     if field.kind == "floating":
-        whole = f"cast(cast({field.raw} as bigint) as varchar)"
+        whole = f"cast(try_cast({field.raw} as bigint) as varchar)"
         is_whole = f"{field.raw} = trunc({field.raw}) and abs({field.raw}) < 1e15"
         return f"case when {is_whole} then {whole} else cast({field.raw} as varchar) end"
     return f"cast({field.raw} as varchar)"
@@ -110,7 +110,7 @@ def as_word(value: str) -> str:
 def number(field: Field) -> str:
     """A finite DOUBLE; booleans are 1 and 0."""
     if field.kind == "text":
-        return _number_in_text(field)
+        return _in_text(field, "double")
     if field.kind == "floating":
         return f"case when isfinite({field.raw}) then cast({field.raw} as double) end"
     if field.kind in ("exact", "boolean"):
@@ -120,6 +120,8 @@ def number(field: Field) -> str:
 
 def money(field: Field) -> str:
     """A DECIMAL(18,4), half a unit rounded away from zero; null beyond 14 digits before the point."""
+    if field.kind == "text":
+        return _in_text(field, "decimal(18, 4)")
     exact = field.raw if field.kind == "exact" else number(field)
     return f"try_cast({exact} as decimal(18, 4))"
 
@@ -151,19 +153,19 @@ def _in_utc(moment: str, timezone: str) -> str:
     return moment if timezone == "UTC" else f"timezone('UTC', timezone({literal(timezone)}, {moment}))"
 
 
-def _number_in_text(field: Field) -> str:
+def _in_text(field: Field, sql_type: str) -> str:
     value, point = field.raw, field.decimal
-    # Most text is plain: DuckDB's own reading, without what it takes for numbers and people do not.
+    # Most text is plain: the engine's own reading, but for what it takes for a number and people do not.
     plain = (
         value if point == "." else f"case when not contains({value}, '.') then replace({value}, ',', '.') end"
     )
-    read = f"try_cast({plain} as double)"
+    read = f"try_cast({plain} as {sql_type})"
     groups = "|".join(f"(?:{mark}[0-9]{{3}})+" for mark in _THOUSANDS[point])
     body = rf"(?:(?:[1-9][0-9]{{0,2}}(?:{groups})|[0-9]+)(?:\{point}[0-9]*)?|\{point}[0-9]+)"
     pattern = f"(?:[+-]?[€$£] ?|[€$£] ?[+-]|[+-]?){body}|[+-]?{body} ?[€$£]"
     digits = f"replace(regexp_replace({value}, '[^0-9{point}+-]', '', 'g'), '{point}', '.')"
     return (
-        f"case when isfinite({read}) and not contains({value}, '_') then {read}"
-        f" when regexp_full_match({value}, {literal(pattern)}) then try_cast({digits} as double)"
-        f" when lower({value}) = 'true' then 1e0 when lower({value}) = 'false' then 0e0 end"
+        f"case when isfinite(cast({read} as double)) and not contains({value}, '_') then {read}"
+        f" when regexp_full_match({value}, {literal(pattern)}) then try_cast({digits} as {sql_type})"
+        f" when lower({value}) = 'true' then 1 when lower({value}) = 'false' then 0 end"
     )

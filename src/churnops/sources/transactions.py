@@ -109,11 +109,13 @@ def orders_query(source: Transactions) -> str:
     """SQL over the `typed` lines: one row per order of those kept, as the contract ORDERS has it.
 
     An order is a return if its lines together are worth less than nothing. Only purchases have gaps and new
-    categories. Where orders become known late none has a gap, for it would tell of an order not yet known.
+    categories. No gap tells of an order not yet known: with `known_at` there are none, and without it none to
+    a purchase whose last line came after all lines of this one.
     """
-    previous = "lag(event_timestamp) over (partition by customer_id, is_return order by nth)"
-    microseconds = f"(epoch_us(event_timestamp) - epoch_us({previous}))"
-    gaps = "null" if source.known_at else f"case when not is_return then {microseconds} // 1000000 end"
+    before = "over (partition by customer_id, is_return order by event_timestamp, purchase)"
+    microseconds = f"epoch_us(event_timestamp) - epoch_us(lag(event_timestamp) {before})"
+    known = f"not is_return and lag(available_at) {before} <= available_at"
+    gaps = "null" if source.known_at else f"case when {known} then ({microseconds}) // 1000000 end"
     novelties = "coalesce(n_categories, 0)" if source.category else "null"
     return f"""
         with orders as (
