@@ -22,3 +22,13 @@ def engine(tmp_path):
 def tiny_bundle():
     """The bundle of `builders.COLUMNS`: it never changes, so all tests share it."""
     return make_bundle()
+
+
+@pytest.fixture(scope="session")
+def tracking_uri(tmp_path_factory):
+    """MLflow on one SQLite for the session, since making its tables takes seconds; the path has a blank."""
+    from churnops.registry.aliases import champion  # here, because MLflow takes seconds to import
+
+    uri = f"sqlite:///{tmp_path_factory.mktemp('our registry')}/mlflow.db"
+    champion(uri, "nobody")
+    return uri

@@ -1,0 +1,146 @@
+"""Model versions and the two aliases: `champion` is served, `challenger` was proposed and refused."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from pydantic import ValidationError
+
+from churnops.bundle.bundle import read_bundle, write_bundle
+from churnops.bundle.manifest import Manifest
+from churnops.errors import BundleError, RegistryError
+from churnops.registry.client import connect
+from churnops.registry.promotion import Evidence
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+PREVIOUS_CHAMPION = "previous_champion"
+"""Tag of a champion's version: the number of the version it replaced, to which one can go back."""
+BUNDLE_FOLDER = "bundle"
+"""Where in its run's artifacts a version's bundle lies."""
+_EVIDENCE = "evidence"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered bundle."""
+
+    name: str
+    number: int
+    model_version: str
+    content_hash: str
+    candidate: str
+    run_id: str
+    source: str
+
+
+def register(client: MlflowClient, manifest: Manifest, *, run_id: str) -> Version:
+    """The version of the bundle that `run_id` holds; a bundle registered before keeps its version and run."""
+    if _model(client, manifest.name) is None:
+        client.create_registered_model(manifest.name)
+    same_content = f"name = '{manifest.name}' and tag.content_hash = '{manifest.content_hash}'"
+    known = client.search_model_versions(same_content, order_by=["version_number ASC"])
+    if known:
+        return _version(known[0])
+    source = f"{client.get_run(run_id).info.artifact_uri}/{BUNDLE_FOLDER}"
+    tags = {
+        "model_version": manifest.model_version,
+        "content_hash": manifest.content_hash,
+        "candidate": manifest.candidate,
+    }
+    return _version(client.create_model_version(manifest.name, source, run_id, tags))
+
+
+def champion(uri: str, name: str) -> Version | None:
+    """The version that serves; None before the first promotion."""
+    with connect(uri) as client:
+        model = _model(client, name)
+        number = model and model.aliases.get(CHAMPION)
+        return _version(client.get_model_version(name, str(number))) if number else None
+
+
+def find_version(uri: str, name: str, number: int) -> Version:
+    """Version `number` of `name`; raise RegistryError where there is none that churnops registered."""
+    with connect(uri) as client:
+        return _version(client.get_model_version(name, str(number)))
+
+
+def fetch_bundle(uri: str, version: Version, to: Path) -> Path:
+    """Download the version's bundle as the folder `to`, replacing what stood there.
+
+    Raises BundleError, and leaves `to` alone, when it is not the bundle that was registered.
+    """
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=to.parent, prefix=".fetching-") as folder, connect(uri) as client:
+        bundle = read_bundle(Path(client.download_artifacts(version.run_id, BUNDLE_FOLDER, folder)))
+    if bundle.manifest.content_hash != version.content_hash:
+        raise BundleError(
+            f"{version.source}: holds {bundle.manifest.model_version}, not {version.model_version}"
+        )
+    return write_bundle(bundle, to)
+
+
+def record_evidence(client: MlflowClient, version: Version, evidence: Evidence) -> None:
+    """Keep with the version what is known of it, in place of what was known before."""
+    client.set_model_version_tag(version.name, str(version.number), _EVIDENCE, evidence.model_dump_json())
+
+
+def recorded_evidence(uri: str, version: Version) -> Evidence | None:
+    """What is known of the version; None when nothing was recorded or it cannot be read."""
+    with connect(uri) as client:
+        tags: Mapping[str, str] = client.get_model_version(version.name, str(version.number)).tags
+    try:
+        return Evidence.model_validate_json(tags[_EVIDENCE])
+    except (KeyError, ValidationError):
+        return None
+
+
+def make_challenger(uri: str, version: Version) -> None:
+    """Move the alias `challenger` to the version."""
+    with connect(uri) as client:
+        client.set_registered_model_alias(version.name, CHALLENGER, str(version.number))
+
+
+def make_champion(uri: str, version: Version) -> None:
+    """Move the alias `champion` to the version, noting which one it replaces; it is challenger no more.
+
+    Asks no questions: only a decision that passed the gates may call it. The alias moves last, so that a call
+    cut short can be repeated.
+    """
+    number = str(version.number)
+    with connect(uri) as client:
+        aliases = client.get_registered_model(version.name).aliases
+        if str(aliases.get(CHALLENGER)) == number:
+            client.delete_registered_model_alias(version.name, CHALLENGER)
+        if CHAMPION in aliases:
+            client.set_model_version_tag(version.name, number, PREVIOUS_CHAMPION, str(aliases[CHAMPION]))
+        client.set_registered_model_alias(version.name, CHAMPION, number)
+
+
+def _model(client: MlflowClient, name: str) -> RegisteredModel | None:
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return None
+        raise
+
+
+def _version(found: ModelVersion) -> Version:
+    missing = {"model_version", "content_hash", "candidate"} - found.tags.keys()
+    if missing or not found.run_id or not found.source:
+        raise RegistryError(f"version {found.version} of {found.name} was not registered by churnops")
+    return Version(
+        name=found.name,
+        number=int(found.version),
+        model_version=found.tags["model_version"],
+        content_hash=found.tags["content_hash"],
+        candidate=found.tags["candidate"],
+        run_id=found.run_id,
+        source=found.source,
+    )

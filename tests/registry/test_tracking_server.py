@@ -1,0 +1,98 @@
+"""The same path against an MLflow server, as a team would share it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from comparisons import NOON, make_comparison
+
+from churnops.bundle.bundle import read_bundle
+from churnops.config import Settings
+from churnops.jobs.promote import Decision, promote
+from churnops.registry.aliases import champion, fetch_bundle
+from churnops.registry.promotion import Gates
+from churnops.registry.tracking import record
+
+START_SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    places = [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        str(folder / "files"),
+    ]
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command + places,
+            env=os.environ | quiet,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            start_new_session=True,
+        )
+        try:
+            wait_for(f"{address}/health", process)
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=30)
+
+
+def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    give_up = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < give_up:
+        try:
+            urllib.request.urlopen(address, timeout=1).close()  # noqa: S310 - our own server
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail("the MLflow server did not start")
+
+
+@pytest.mark.e2e
+def test_a_server_keeps_what_a_database_keeps(
+    server: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(data_dir=tmp_path / "our data", tracking_uri=server)
+    comparison = make_comparison(tmp_path)
+    recorded = record(comparison, settings)
+    assert record(comparison, settings) == recorded
+    assert recorded.version.source.startswith("mlflow-artifacts:")
+    decision = promote(recorded.version, Gates(), settings, at=NOON, actor="anna")
+    assert decision == Decision(promoted=True, reasons=(), champion_version=1)
+    serving = champion(server, tmp_path.name)
+    assert serving == recorded.version
+    bundle = read_bundle(fetch_bundle(server, serving, tmp_path / "served"))
+    assert bundle == read_bundle(comparison.bundle)
+    assert champion(server, "nobody") is None
+    assert capfd.readouterr() == ("", "")
