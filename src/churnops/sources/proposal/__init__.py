@@ -1,0 +1,1 @@
+"""A first data config, proposed from what the files hold: every choice with its reason."""
