@@ -137,7 +137,7 @@ class Snapshots(FrozenModel):
 class Split(FrozenModel):
     """Labelled tables without dates: grouped, stratified folds; each fold is the test once."""
 
-    folds: int = Field(default=5, ge=2, le=20)
+    folds: int = Field(default=5, ge=3, le=20)
     seed: int = 0
 
 

@@ -2,9 +2,16 @@
 
 from dataclasses import dataclass
 
+from churnops.config import Settings
 from churnops.contracts.table import check
 from churnops.contracts.tables import ORDERS
+from churnops.data_config import DataConfig
 from churnops.engines import Engine
+from churnops.engines.on_duckdb import DuckDB
+from churnops.errors import ConfigError
+from churnops.jobs.steps.cleaning import clean_step, tables
+from churnops.jobs.steps.ledger import Ledger, held, run_folder
+from churnops.progress import Tell
 from churnops.snapshots.horizon import (
     Candidate,
     Curve,
@@ -43,3 +50,14 @@ def show_horizon(orders: str, engine: Engine, *, tolerance: float = 0.2) -> Hori
         candidates=candidates(curve),
         proposal=propose(curve, history_days, tolerance=tolerance),
     )
+
+
+def horizon_of(config: DataConfig, settings: Settings, *, tolerance: float, tell: Tell) -> Horizon:
+    """What `show_horizon` finds in the purchases of `config`, cleaned where that was not done yet."""
+    if config.shape != "purchases":
+        raise ConfigError(config.name, ["its label says who left: there is no horizon to choose"])
+    folder = run_folder(settings, config.name)
+    with held(folder):
+        engine = DuckDB(settings.memory_limit, folder / ".spill")
+        cleaned = clean_step(config, settings, engine, Ledger(folder, tell))
+        return show_horizon(tables(cleaned)[ORDERS.name], engine, tolerance=tolerance)

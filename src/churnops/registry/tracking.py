@@ -94,6 +94,13 @@ def record(comparison: Comparison, settings: Settings) -> Recorded:
     return Recorded(runs.parent, runs.candidates, version)
 
 
+def attach(uri: str, run_id: str, files: Sequence[Path]) -> None:
+    """Keep `files` with a run, in place of earlier ones of the same names."""
+    with connect(uri) as client:
+        for file in files:
+            client.log_artifact(run_id, str(file))
+
+
 @dataclass(frozen=True)
 class _Runs:
     parent: str

@@ -74,7 +74,12 @@ def stage(source: SourceTable, source_dir: Path, to: Path, *, engine: DuckDB | N
         to.unlink()
         raise SourceError(source.path, ["has a header but no rows: export it again"])
     columns = tuple(next(iter(headers.values())))
-    return Staged(to, rows, columns, tuple(_identity(name, path) for name, path in files.items()))
+    return Staged(to, rows, columns, identify(source, source_dir))
+
+
+def identify(source: SourceTable, source_dir: Path) -> tuple[SourceFile, ...]:
+    """The files of the table as they are now; raises SourceError where there is none."""
+    return tuple(_identity(name, path) for name, path in list_files(source, source_dir).items())
 
 
 def list_files(source: SourceTable, source_dir: Path) -> dict[str, Path]:

@@ -1,0 +1,282 @@
+"""The command line: one command per job, no logic. A job is imported inside its command, so that help is quick."""
+
+import datetime as dt
+import getpass
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from churnops.errors import ChurnopsError
+
+if TYPE_CHECKING:
+    from churnops.config import Settings
+    from churnops.data_config import DataConfig
+    from churnops.engines.on_duckdb import DuckDB
+    from churnops.report.result import Result
+    from churnops.sources.proposal.inquiry import Question
+
+app = typer.Typer(
+    name="churnops",
+    help="Who is leaving? From raw purchases to a served, explained, audited score.",
+    epilog="Start with: churnops data --out var/demo; churnops init var/demo/customers.csv var/demo/transactions.csv",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+ConfigFile = Annotated[Path, typer.Argument(help="A file of configs/data/, as `churnops init` writes it.")]
+AsOf = Annotated[
+    dt.datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="The day the answer is for (UTC); purchases from it on are unseen."),
+]
+BundleFolder = Annotated[Path | None, typer.Option(help="A bundle folder. [default: the registry's champion]")]
+RECIPE = Path("configs/train/mlp.toml")
+GATES = Path("configs/promotion.toml")
+_SYSTEM_FAULT = 5
+
+
+@app.command()
+def data(
+    out: Annotated[Path, typer.Option(help="The folder to write; an earlier export there is replaced.")] = Path(
+        "var/demo"
+    ),
+    customers: Annotated[int, typer.Option(min=100, max=10_000_000)] = 20_000,
+    days: Annotated[int, typer.Option(min=90, max=3650, help="How long the shop has been open.")] = 540,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    clean: Annotated[bool, typer.Option("--clean", help="Leave out the dirty rows that are made on purpose.")] = False,
+) -> None:
+    """Make up customers and purchases whose truth is known, to try everything on."""
+    from churnops.jobs.data import make_data
+    from churnops.sources.synthetic import Population
+
+    made = make_data(Population(customers=customers, days=days, seed=seed, dirty=not clean), out)
+    _say(f"{made.n_customers:,} customers in {made.customers}")
+    _say(f"{made.n_lines:,} lines of purchases in {made.transactions}")
+    _say(f"The truth, for checking only, in {made.truth}")
+
+
+@app.command()
+def init(
+    customers: Annotated[str, typer.Argument(help="CSV (also .gz) or Parquet: a file or a folder of them.")],
+    transactions: Annotated[str | None, typer.Argument(help="The purchases, when they are in another table.")] = None,
+    out: Annotated[Path | None, typer.Option(help="[default: configs/data/<name>.toml]")] = None,
+    name: Annotated[str, typer.Option(help="What to call this data. [default: made from the path]")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Take the likeliest answer to every question.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a config that is there.")] = False,
+) -> None:
+    """Look at your files and write the config that reads them, with a reason for every choice."""
+    from churnops.jobs.init import Request, init
+
+    settings = _settings()
+    request = Request(customers, transactions, name, settings.source_dir)
+    ask = None if yes or not sys.stdin.isatty() else _ask
+    made = init(request, _engine(settings), out=out, ask=ask, force=force)
+    for warning in made.warnings:
+        _say(f"WARNING: {warning}")
+    _say(f"{made.path}: shape '{made.shape}'. Read it, correct it, then: churnops run {made.path}")
+
+
+@app.command()
+def horizon(
+    config: ConfigFile,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="The share of those called lost who may come back.")
+    ] = 0.2,
+) -> None:
+    """How long is gone? The wait before a loss is noticed, against calling lost who comes back."""
+    from churnops.jobs.horizon import horizon_of
+    from churnops.progress import shown
+
+    with shown() as tell:
+        found = horizon_of(_config(config), _settings(), tolerance=tolerance, tell=tell)
+    _say(f"{'days':>6}  {'come back':>9}  {'last so long':>12}")
+    for one in found.candidates:
+        mark = "  <- proposed" if one.horizon_days == found.proposal.horizon_days else ""
+        _say(f"{one.horizon_days:>6}  {one.returns_ratio:>9.1%}  {one.lapsed_ratio:>12.1%}{mark}")
+    _say(found.proposal.reason)
+    if found.proposal.warning:
+        _say(f"WARNING: {found.proposal.warning}")
+
+
+@app.command()
+def features(
+    config: ConfigFile,
+    as_of: AsOf = None,
+    out: Annotated[Path, typer.Option(help="The Parquet file to write.")] = Path("var/features.parquet"),
+) -> None:
+    """Write what the models see of each customer on one day."""
+    from churnops.jobs.features import make_features
+    from churnops.progress import shown
+
+    with shown() as tell:
+        made = make_features(_config(config), _settings(), as_of=_day(as_of), to=out, tell=tell)
+    _say(f"{made.rows:,} rows in {made.path}" + (f" as of {made.as_of:%Y-%m-%d}" if made.as_of else ""))
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    recipe: Annotated[Path, typer.Option(help="How the models are trained.")] = RECIPE,
+    gates: Annotated[Path, typer.Option(help="What a new champion must show.")] = GATES,
+) -> None:
+    """Do the whole job: clean, label, train, compare, bundle, judge, report. Run again, it does what is left."""
+    from churnops.jobs.run import read_plan, run
+    from churnops.progress import shown
+
+    plan = read_plan(config, recipe, gates, at=dt.datetime.now(dt.UTC), actor=getpass.getuser())
+    with shown() as tell:
+        result = run(plan, _settings(), tell)
+    _print(result)
+
+
+@app.command()
+def report(config: ConfigFile) -> None:
+    """Draw the page of the last run again."""
+    from churnops.jobs.report import write_report
+    from churnops.jobs.steps.ledger import run_folder
+
+    _say(str(write_report(run_folder(_settings(), _config(config).name))))
+
+
+@app.command()
+def score(
+    config: ConfigFile,
+    as_of: AsOf = None,
+    out: Annotated[
+        Path | None, typer.Option(help=".parquet or .csv [default: var/scores/<name>/as_of=<date>.parquet]")
+    ] = None,
+    bundle: BundleFolder = None,
+    customers: Annotated[
+        str | None, typer.Option(help="Score this customer table in place of the config's.")
+    ] = None,
+) -> None:
+    """Score everybody who is asked about on one day, the likeliest to leave first."""
+    from churnops.jobs.score import Request, score
+    from churnops.progress import shown
+
+    today = dt.datetime.now(dt.UTC).date()
+    request = Request(_config(config), today, as_of=_day(as_of), bundle=bundle, to=out, customers=customers)
+    with shown() as tell:
+        scored = score(request, _settings(), tell)
+    _say(f"{scored.rows:,} scores by {scored.model_version} in {scored.path}")
+
+
+@app.command()
+def serve(
+    name: Annotated[str, typer.Argument(help="Serve the champion of this data config ...")] = "",
+    bundle: Annotated[Path | None, typer.Option(help="... or this bundle folder.")] = None,
+    host: Annotated[str, typer.Option(help="There is no login: keep it on this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 8000,
+) -> None:
+    """Answer POST /v1/score until told to stop."""
+    if bool(name) == bool(bundle):
+        raise typer.BadParameter("name a data config whose champion to serve, or a folder with --bundle")
+    settings = _settings()
+    from churnops.jobs.serve import serve
+
+    if bundle is None:
+        from churnops.jobs.bundles import bundle_folder
+
+        bundle = bundle_folder(settings, name, None)
+    serve(bundle, host, port)
+
+
+@app.command()
+def promote(
+    name: Annotated[str, typer.Argument(help="The data config's name, as the registry has it.")],
+    version: Annotated[int, typer.Argument(min=1, help="The version to judge again.")],
+    gates: Annotated[Path, typer.Option(help="What a new champion must show.")] = GATES,
+) -> None:
+    """Judge a registered version again; the gates decide, whoever asks."""
+    from churnops.config import load_toml
+    from churnops.jobs.promote import promote
+    from churnops.registry.aliases import find_version
+    from churnops.registry.promotion import Gates
+
+    settings = _settings()
+    found = find_version(settings.mlflow_uri, name, version)
+    at, actor = dt.datetime.now(dt.UTC), getpass.getuser()
+    decision = promote(found, load_toml(Gates, gates), settings, at=at, actor=actor)
+    _say(f"version {version} of {name}: {'champion' if decision.promoted else 'refused'}")
+    for reason in decision.reasons:
+        _say(f"  - {reason}")
+    if not decision.promoted:
+        raise typer.Exit(1)
+
+
+
+def main() -> None:
+    """Run the command line; an expected error is told in words, and its exit code says of what kind it is."""
+    try:
+        app()
+    except ChurnopsError as error:
+        typer.secho(f"{type(error).__name__}: {error}", err=True, fg="red")
+        sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a folder that may not be written
+        where = f"{error.filename}: " if error.filename else ""
+        typer.secho(f"{where}{error.strerror or error}", err=True, fg="red")
+        sys.exit(_SYSTEM_FAULT)
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def _settings() -> "Settings":
+    from churnops import log
+    from churnops.config import read_settings
+
+    settings = read_settings()
+    log.configure(json=settings.log_json)
+    return settings
+
+
+def _config(path: Path) -> "DataConfig":
+    from churnops.config import load_toml
+    from churnops.data_config import DataConfig
+
+    return load_toml(DataConfig, path)
+
+
+def _engine(settings: "Settings") -> "DuckDB":
+    from churnops.engines.on_duckdb import DuckDB
+
+    return DuckDB(settings.memory_limit, settings.data_dir / "spill")
+
+
+def _ask(question: "Question") -> str:
+    import click
+
+    _say(f"{question.text} ({question.why})")
+    return str(typer.prompt("", type=click.Choice(question.options), default=question.default))
+
+
+def _day(moment: dt.datetime | None) -> dt.date | None:
+    return moment.date() if moment else None
+
+
+def _print(result: "Result") -> None:
+    """The candidates, what became of the best, and where everything is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("candidate", "ROC AUC", "[95 %]", "AP", "Brier", "calibration", "lift at 10 %"):
+        table.add_column(heading, justify="left" if heading == "candidate" else "right")
+    for one in result.candidates:
+        auc = one.metrics["roc_auc"]
+        others = ("average_precision", "brier", "calibration_error", "lift_at_10")
+        figures = [f"{one.metrics[name].value:.3f}" for name in others]
+        table.add_row(one.name, f"{auc.value:.3f}", f"{auc.low:.3f} to {auc.high:.3f}", *figures)
+    Console(width=100, highlight=False).print(table)
+    _say(result.verdict)
+    for finding in result.findings:
+        _say(f"leakage: {finding.text} ({finding.action})")
+    registry = result.registry
+    _say(f"{result.model_version}: " + ("champion" if registry.promoted else "not promoted"))
+    for reason in registry.reasons:
+        _say(f"  - {reason}")
+    for what, where in result.paths.items():
+        _say(f"{what:<12} {where}")

@@ -1,0 +1,23 @@
+"""Where a verb's bundle comes from: a folder, or the registry's champion."""
+
+from pathlib import Path
+
+from churnops.config import Settings
+from churnops.errors import RegistryError
+from churnops.registry.aliases import champion, fetch_bundle
+
+
+def bundle_folder(settings: Settings, name: str, chosen: Path | None) -> Path:
+    """`chosen` where there is one, else the champion of the data config `name`, fetched from the registry.
+
+    Raises RegistryError where nothing was promoted yet, BundleError where what was fetched is not whole.
+    """
+    if chosen is not None:
+        return chosen
+    serving = champion(settings.mlflow_uri, name)
+    if serving is None:
+        raise RegistryError(
+            f"{name} has no champion: either nothing was run yet, or no bundle passed the gates "
+            f"(see the reasons in `churnops run`); to use one all the same, name its folder with --bundle"
+        )
+    return fetch_bundle(settings.mlflow_uri, serving, settings.data_dir / "champions" / serving.model_version)

@@ -1,0 +1,96 @@
+"""`churnops run`: from the files of a config to a judged bundle and a report."""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+from churnops.bundle.bundle import write_bundle
+from churnops.config import Settings, load_toml
+from churnops.data_config import DataConfig
+from churnops.engines.on_duckdb import DuckDB
+from churnops.jobs.promote import promote
+from churnops.jobs.report import write_report
+from churnops.jobs.steps.audit import audit_step
+from churnops.jobs.steps.candidate import candidate_step
+from churnops.jobs.steps.cleaning import clean_step
+from churnops.jobs.steps.dataset import dataset_step
+from churnops.jobs.steps.evaluation import evaluation_step
+from churnops.jobs.steps.explanation import explanation_step
+from churnops.jobs.steps.ledger import Done, Ledger, held, run_folder, write_whole
+from churnops.jobs.steps.packaging import make_bundle
+from churnops.jobs.steps.registration import register
+from churnops.jobs.steps.summary import registered, summarise
+from churnops.progress import Tell
+from churnops.registry.promotion import Gates
+from churnops.registry.tracking import attach
+from churnops.report.result import Result
+from churnops.training.candidates import candidates_of, one_column
+from churnops.training.recipe import Recipe
+
+RESULT = "result.json"
+BUNDLE = "bundle"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does, and who asked for it when."""
+
+    config: DataConfig
+    recipe: Recipe
+    gates: Gates
+    at: dt.datetime
+    actor: str
+
+
+def read_plan(config: Path, recipe: Path, gates: Path, *, at: dt.datetime, actor: str) -> Plan:
+    """The plan the three files make; raises ConfigError for what is wrong with the first that is."""
+    return Plan(load_toml(DataConfig, config), load_toml(Recipe, recipe), load_toml(Gates, gates), at, actor)
+
+
+def run(plan: Plan, settings: Settings, tell: Tell) -> Result:
+    """Do the whole job, or what is left of it: finished steps are kept while their inputs stay the same.
+
+    Raises InputError for data that cannot be used, NotEnoughData, ParityError when a graph disagrees with its
+    model, RegistryError, and Busy while another process runs the same config.
+    """
+    folder = run_folder(settings, plan.config.name)
+    with held(folder):
+        engine = DuckDB(settings.memory_limit, folder / ".spill")
+        steps = _compare(plan, settings, engine, Ledger(folder, tell))
+        return _publish(plan, settings, steps, Ledger(folder, tell))
+
+
+def _compare(plan: Plan, settings: Settings, engine: DuckDB, ledger: Ledger) -> dict[str, Done]:
+    """Every step up to the choice of a candidate, by name."""
+    config, recipe = plan.config, plan.recipe
+    cleaned = clean_step(config, settings, engine, ledger)
+    dataset = dataset_step(config, engine, cleaned, ledger)
+    audited = audit_step(config, cleaned, dataset, ledger)
+    candidates = {
+        name: candidate_step(name, recipe, dataset, audited, ledger) for name in candidates_of(config.shape)
+    }
+    evaluated = evaluation_step(candidates, recipe, one_column(config.shape), ledger)
+    return {"clean": cleaned, "dataset": dataset, "audit": audited, "evaluation": evaluated, **candidates}
+
+
+def _publish(plan: Plan, settings: Settings, steps: dict[str, Done], ledger: Ledger) -> Result:
+    """The bundle, its place in the registry, and what people read of it."""
+    bundle = make_bundle(plan.config, plan.recipe, steps)
+    folder = write_bundle(bundle, ledger.folder / BUNDLE)
+    explained = explanation_step(bundle, steps["dataset"], steps["audit"], steps["evaluation"], ledger)
+    ledger.tell("registry", "started")
+    recorded, opponent = register(folder, plan.recipe, steps, settings, at=plan.at)
+    decision = promote(recorded.version, plan.gates, settings, at=plan.at, actor=plan.actor)
+    ledger.tell("registry", "done")
+    registry = registered(recorded, decision, opponent.model_version if opponent else None)
+    paths = {
+        "bundle": str(folder),
+        "report": str(ledger.folder / "report.html"),
+        "result": str(ledger.folder / RESULT),
+        "predictions": str(ledger.folder / "predictions.parquet"),
+    }
+    result = summarise(plan.config, bundle, {**steps, "explanation": explained}, registry, paths)
+    write_whole(ledger.folder / RESULT, result.model_dump_json(indent=2))
+    report = write_report(ledger.folder)
+    attach(settings.mlflow_uri, recorded.parent_run_id, [ledger.folder / RESULT, report])
+    return result

@@ -1,0 +1,73 @@
+"""`churnops score`: a bundle over everybody who is asked about on one day."""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+from churnops.bundle.bundle import read_bundle
+from churnops.bundle.manifest import Manifest
+from churnops.config import Settings
+from churnops.data_config import DataConfig
+from churnops.errors import BundleError, ConfigError
+from churnops.jobs.bundles import bundle_folder
+from churnops.jobs.features import make_features
+from churnops.jobs.steps.ledger import run_folder
+from churnops.progress import Tell
+from churnops.scoring.batch import Scored, score_table
+
+
+@dataclass(frozen=True)
+class Request:
+    """Whom to score, when, with what, into which file."""
+
+    config: DataConfig
+    today: dt.date
+    """Stands in as `as_of` for tables without dates."""
+    as_of: dt.date | None = None
+    """Purchases: by default the end of the data."""
+    bundle: Path | None = None
+    """By default the champion."""
+    customers: str | None = None
+    """Labelled tables: the path of another table of the same columns, but for the label."""
+    to: Path | None = None
+    """By default `scores/<name>/as_of=<date>.parquet` in the data folder."""
+
+
+def score(request: Request, settings: Settings, tell: Tell) -> Scored:
+    """Write customer_id, as_of, score, rank, model_version and prediction_id, the likeliest to leave first.
+
+    Raises what `make_features`, `bundle_folder` and `score_table` do, and BundleError where the bundle was
+    trained for another meaning of the config.
+    """
+    config = _with_customers(request)
+    bundle = read_bundle(bundle_folder(settings, config.name, request.bundle))
+    _same_question(bundle.manifest, config)
+    inputs = run_folder(settings, config.name) / "to_score.parquet"
+    made = make_features(config, settings, as_of=request.as_of, to=inputs, tell=tell)
+    stamped = made.as_of or dt.datetime.combine(request.today, dt.time())
+    to = request.to or settings.data_dir / "scores" / config.name / f"as_of={stamped:%Y-%m-%d}.parquet"
+    to.parent.mkdir(parents=True, exist_ok=True)
+    tell("scores", "started")
+    scored = score_table(bundle, inputs, to, as_of=stamped)
+    tell("scores", "done")
+    return scored
+
+
+def _with_customers(request: Request) -> DataConfig:
+    config, path = request.config, request.customers
+    if path is None:
+        return config
+    if config.customers is None:
+        raise ConfigError(config.name, ["has no customer table that another could stand in for"])
+    return config.model_copy(update={"customers": config.customers.model_copy(update={"path": path})})
+
+
+def _same_question(manifest: Manifest, config: DataConfig) -> None:
+    churn = (config.churn.horizon_days, config.churn.active_days) if config.churn else (None, None)
+    asked = (config.name, config.version, *churn)
+    if asked != (manifest.name, manifest.config_version, manifest.horizon_days, manifest.active_days):
+        raise BundleError(
+            f"{manifest.model_version} answers for {manifest.name} version {manifest.config_version}, horizon "
+            f"{manifest.horizon_days}, look-back {manifest.active_days}; the config is {config.name} version "
+            f"{config.version}, horizon {churn[0]}, look-back {churn[1]}: run it again"
+        )

@@ -1,0 +1,161 @@
+"""Step 3: what the data knows that it should not, and which rows may learn from which."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from churnops.data_config import DataConfig
+from churnops.errors import NotEnoughData
+from churnops.evaluation.leakage import Evidence, Finding, audit
+from churnops.evaluation.twins import Twins, find_twins
+from churnops.jobs.steps.cleaning import tables
+from churnops.jobs.steps.dataset import DATASET, read_about
+from churnops.jobs.steps.ledger import Done, Ledger
+from churnops.snapshots.split import folds
+from churnops.training.dataset import Columns
+from churnops.training.rounds import Rounds, rounds_by_fold, rounds_by_time
+
+_FINDINGS = "audit.json"
+_SPLIT = "split.parquet"
+_FOUND_BY_DATE = ("customers", "labelled")
+
+
+def audit_step(config: DataConfig, cleaned: Done, dataset: Done, ledger: Ledger) -> Done:
+    """The leakage findings, the columns left to learn from, and the span or fold of every row."""
+    depends_on = {
+        "dataset": dataset.key,
+        "split": config.split.model_dump(mode="json"),
+        "leakage": config.leakage.model_dump(mode="json"),
+    }
+
+    def work(to: Path) -> None:
+        about = read_about(dataset)
+        rows = pq.read_table(dataset.folder / DATASET)
+        twins = None if about["plan"] else _twins(rows, about["features"])
+        if about["plan"]:
+            assigned = _spans(rows, about["plan"])
+        else:
+            churned_N = rows["churned"].to_numpy()
+            assigned = folds(churned_N, twins.group_N if twins else np.arange(churned_N.size), config.split)
+        learnt_N = np.flatnonzero(assigned == "train") if about["plan"] else np.arange(rows.num_rows)
+        evidence = _evidence(rows.take(learnt_N), about["features"], config, tables(cleaned))
+        findings = audit(evidence, allow=config.leakage.allow, twins=twins)
+        said = {"findings": [asdict(one) for one in findings], "columns": _kept(about["features"], findings)}
+        (to / _FINDINGS).write_text(json.dumps(said, indent=2), encoding="utf-8")
+        pq.write_table(pa.table({"assigned": assigned}), to / _SPLIT)
+
+    return ledger.step("audit", depends_on, work)
+
+
+def read_findings(audited: Done) -> tuple[Finding, ...]:
+    """What the audit suspects."""
+    return tuple(Finding(**one) for one in _read(audited)["findings"])
+
+
+def read_columns(audited: Done) -> Columns:
+    """The features left to learn from."""
+    kept = _read(audited)["columns"]
+    return Columns(tuple(kept["numeric"]), tuple(kept["categorical"]))
+
+
+def read_rounds(audited: Done) -> Rounds:
+    """Which rows of the dataset, in its order, learn, calibrate and are tested: by their span or their fold."""
+    assigned_N = pq.read_table(audited.folder / _SPLIT)["assigned"].to_numpy()
+    return rounds_by_time(assigned_N) if assigned_N.dtype == object else rounds_by_fold(assigned_N)
+
+
+def _read(audited: Done) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads((audited.folder / _FINDINGS).read_text(encoding="utf-8"))
+    return said
+
+
+def _spans(rows: pa.Table, plan: Mapping[str, Any]) -> npt.NDArray[np.object_]:
+    """The span of each row's `as_of`; every one of them needs customers who left and customers who stayed."""
+    as_of_N = rows["as_of"].to_numpy().astype("datetime64[us]")
+    churned_N = rows["churned"].to_numpy()
+    assigned = np.full(as_of_N.size, "", dtype=object)
+    problems = []
+    for span in ("train", "validation", "test"):
+        dates = np.array(plan[span], dtype="datetime64[us]")
+        inside_N = np.isin(as_of_N, dates)
+        assigned[inside_N] = span
+        left = int(churned_N[inside_N].sum())
+        if left in (0, inside_N.sum()):
+            problems.append(f"{span} ({', '.join(map(str, plan[span]))}): {left} of {inside_N.sum()} customers left")
+    if problems:
+        raise NotEnoughData("dataset", ["each span needs customers who left and customers who stayed", *problems])
+    return assigned
+
+
+def _twins(rows: pa.Table, features: list[dict[str, Any]]) -> Twins:
+    numeric = [_numbers(rows[f["name"]]) for f in features if f["kind"] == "numeric"]
+    categorical = [_texts(rows[f["name"]]) for f in features if f["kind"] == "categorical"]
+    return find_twins(_matrix(numeric, rows.num_rows, float), _matrix(categorical, rows.num_rows, object))
+
+
+def _evidence(
+    rows: pa.Table, features: list[dict[str, Any]], config: DataConfig, tables: Mapping[str, str]
+) -> Evidence:
+    """The rows' features, but for dates: these are audited as they stand in the source."""
+    people = next((pq.read_table(tables[name]) for name in _FOUND_BY_DATE if name in tables), None)
+    place = _places(rows, people)
+    columns = config.customers.columns if config.customers else {}
+    dates = [name for name, column in columns.items() if column.role == "date"]
+    usual = [f for f in features if f["column"] not in dates]
+    as_of = rows["as_of"]
+    return Evidence(
+        churned=rows["churned"].to_numpy(),
+        customer_id=_texts(rows["customer_id"]),
+        row_number=place.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64),
+        numeric={f["name"]: _numbers(rows[f["name"]]) for f in usual if f["kind"] == "numeric"},
+        categorical={f["name"]: _texts(rows[f["name"]]) for f in usual if f["kind"] == "categorical"},
+        dates={name: people[name].take(place).to_numpy() for name in dates} if people else {},
+        as_of=None if as_of.null_count == len(as_of) else as_of.to_numpy(),
+        behavioural={f["name"] for f in features if f["behavioural"]},
+    )
+
+
+def _places(rows: pa.Table, people: pa.Table | None) -> pa.Array:
+    """Where each row's customer stands in the customer table; null for one who is not there."""
+    if people is None:
+        return pa.nulls(rows.num_rows, pa.int32())
+    return pc.index_in(_key(rows, people), value_set=_key(people, people)).combine_chunks()
+
+
+def _key(table: pa.Table, people: pa.Table) -> pa.ChunkedArray:
+    """The customer; in a table of snapshots the customer and the instant."""
+    if "as_of" not in people.column_names:
+        return table["customer_id"]
+    instant = pc.fill_null(table["as_of"].cast(pa.string()), "")
+    return pc.binary_join_element_wise(table["customer_id"], instant, "\n")
+
+
+def _kept(features: list[dict[str, Any]], findings: tuple[Finding, ...]) -> dict[str, list[str]]:
+    """Feature names by kind, without those whose own name or source column is excluded."""
+    out = {one.column for one in findings if one.action == "excluded"}
+    kept = [f for f in features if not {f["name"], f["column"]} & out]
+    if not kept:
+        raise NotEnoughData("leakage audit", ["no column is left: " + "; ".join(one.text for one in findings)])
+    return {
+        kind: [f["name"] for f in kept if f["kind"] == kind] for kind in ("numeric", "categorical")
+    }
+
+
+def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+
+def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    return np.array(column.to_pylist(), dtype=object)
+
+
+def _matrix(columns: list[npt.NDArray[Any]], rows: int, kind: type) -> npt.NDArray[Any]:
+    return np.column_stack(columns).astype(kind) if columns else np.empty((rows, 0), dtype=kind)

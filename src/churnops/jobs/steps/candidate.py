@@ -1,0 +1,120 @@
+"""Step 4, once per candidate: fit, calibrate, score the test, export."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from churnops.evaluation.calibration import Platt, fit_platt
+from churnops.evaluation.metrics import Array, auc_of
+from churnops.export.onnx import to_onnx
+from churnops.export.parity import check_parity
+from churnops.jobs.steps.audit import read_columns, read_rounds
+from churnops.jobs.steps.dataset import DATASET
+from churnops.jobs.steps.ledger import Done, Ledger
+from churnops.training.candidates import Epoch, Fit, fit
+from churnops.training.dataset import Rows, read_rows
+from churnops.training.recipe import Recipe
+from churnops.training.rounds import Round
+
+MODEL = "model.onnx"
+PREDICTIONS = "predictions.parquet"
+_FACTS = "candidate.json"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a candidate before it is compared."""
+
+    name: str
+    validation_auc: float
+    """The mean over the rounds."""
+    calibration: Platt
+    threshold: float
+    """The score that the recipe's top share of the validation customers reaches."""
+    parity: float
+    history: tuple[Mapping[str, float], ...]
+    """One entry per epoch of the fit in the bundle."""
+
+
+@dataclass(frozen=True)
+class _Calibrated:
+    fit: Fit
+    platt: Platt
+    validation_score_N: Array
+    validation_auc: float
+
+    def score(self, rows: Rows) -> Array:
+        return self.platt.apply(self.fit.model.logits(rows))
+
+
+def candidate_step(name: str, recipe: Recipe, dataset: Done, audited: Done, ledger: Ledger) -> Done:
+    """The candidate's test scores, its ONNX graph, and what there is to know of its fit."""
+
+    def work(to: Path) -> None:
+        def on_epoch(epoch: Epoch) -> None:
+            figures = "  ".join(f"{what} {figure:.4f}" for what, figure in epoch.figures.items())
+            ledger.tell(name, f"epoch {epoch.number}  {figures}")
+
+        rows = read_rows(str(dataset.folder / DATASET), read_columns(audited))
+        rounds = read_rounds(audited)
+        fitted = [_fit(name, rows, one, recipe, on_epoch) for one in rounds.tested]
+        scores = [fit.score(rows.take(one.test_N)) for fit, one in zip(fitted, rounds.tested, strict=True)]
+        again = rounds.bundled is not rounds.tested[0]
+        bundled = _fit(name, rows, rounds.bundled, recipe, on_epoch) if again else fitted[0]
+        graph = to_onnx(bundled.fit.model, rows.columns, bundled.platt)
+        tested = rows.take(rounds.test_N)
+        facts = {
+            "name": name,
+            "validation_auc": float(np.mean([one.validation_auc for one in fitted])),
+            "calibration": {"slope": bundled.platt.slope, "intercept": bundled.platt.intercept},
+            "threshold": float(np.quantile(bundled.validation_score_N, 1 - recipe.threshold_top_percent / 100)),
+            "parity": check_parity(graph, tested, bundled.score(tested)),
+            "history": [dict(epoch.figures) for epoch in bundled.fit.history],
+        }
+        (to / MODEL).write_bytes(graph)
+        pq.write_table(_predictions(tested, np.concatenate(scores)), to / PREDICTIONS)
+        (to / _FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
+
+    depends_on = {"dataset": dataset.key, "audit": audited.key, "recipe": recipe.model_dump(mode="json")}
+    return ledger.step(f"candidates/{name}", depends_on, work)
+
+
+def read_facts(candidate: Done) -> Facts:
+    """What `candidate_step` found out."""
+    facts = json.loads((candidate.folder / _FACTS).read_text(encoding="utf-8"))
+    facts["calibration"] = Platt(**facts["calibration"])
+    facts["history"] = tuple(facts["history"])
+    return Facts(**facts)
+
+
+def read_predictions(candidate: Done) -> pa.Table:
+    """`customer_id`, `as_of`, `churned`, `score` of the test rows: in the same order for every candidate."""
+    return pq.read_table(candidate.folder / PREDICTIONS)
+
+
+def _fit(
+    name: str, rows: Rows, round_: Round, recipe: Recipe, on_epoch: Callable[[Epoch], None]
+) -> _Calibrated:
+    validation = rows.take(round_.validation_N)
+    fitted = fit(name, rows.take(round_.train_N), validation, recipe, on_epoch=on_epoch)
+    logit_N = fitted.model.logits(validation)
+    platt = fit_platt(logit_N, validation.churned_N)
+    score_N = platt.apply(logit_N)
+    return _Calibrated(fitted, platt, score_N, auc_of(validation.churned_N, score_N))
+
+
+def _predictions(rows: Rows, score_N: Array) -> pa.Table:
+    return pa.table(
+        {
+            "customer_id": pa.array(rows.customer_id_N, pa.string()),
+            "as_of": pa.array(rows.as_of_N),
+            "churned": rows.churned_N,
+            "score": score_N,
+        }
+    )

@@ -1,0 +1,71 @@
+"""Step 5: how good each candidate really is, and which one becomes the bundle."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from churnops.evaluation.intervals import Interval, bootstrap, intervals, paired_difference
+from churnops.jobs.steps.candidate import read_facts, read_predictions
+from churnops.jobs.steps.ledger import Done, Ledger
+from churnops.training.candidates import NETWORKS, one_column
+from churnops.training.recipe import Recipe
+
+PREDICTIONS = "predictions.parquet"
+_FIGURES = "evaluation.json"
+
+
+def evaluation_step(
+    candidates: Mapping[str, Done], recipe: Recipe, ledger: Ledger
+) -> Done:
+    """Test figures with intervals, paired differences, and every candidate's scores side by side."""
+
+    def work(to: Path) -> None:
+        facts = {name: read_facts(done) for name, done in candidates.items()}
+        by_validation = sorted(facts, key=lambda name: -facts[name].validation_auc)
+        chosen = by_validation[0]
+        best_baseline = next(name for name in by_validation if name not in NETWORKS)
+        predictions = _side_by_side(candidates)
+        drawn = bootstrap(
+            predictions["churned"].to_numpy(),
+            {name: predictions[name].to_numpy() for name in candidates},
+            groups=predictions["customer_id"].to_numpy(),
+            resamples=recipe.resamples,
+            seed=recipe.seed,
+        )
+        gains = {name: _json(paired_difference(drawn, name, best_baseline)) for name in by_validation}
+        figures = {
+            "order": by_validation,
+            "chosen": chosen,
+            "best_baseline": best_baseline,
+            "metrics": {name: _json(metrics) for name, metrics in intervals(drawn).items()},
+            "gains": {name: gain for name, gain in gains.items() if name != best_baseline},
+            "gain_over_one_column": _json(paired_difference(drawn, chosen, one_column(candidates))),
+        }
+        pq.write_table(predictions, to / PREDICTIONS)
+        (to / _FIGURES).write_text(json.dumps(figures, indent=2), encoding="utf-8")
+
+    depends_on = {"candidates": {name: done.key for name, done in candidates.items()}}
+    return ledger.step("evaluation", depends_on, work)
+
+
+def read_figures(evaluated: Done) -> dict[str, Any]:
+    """`order`, `chosen`, `best_baseline`, `metrics`, `gains`, `gain_over_one_column`."""
+    figures: dict[str, Any] = json.loads((evaluated.folder / _FIGURES).read_text(encoding="utf-8"))
+    return figures
+
+
+def _side_by_side(candidates: Mapping[str, Done]) -> pa.Table:
+    tables = {name: read_predictions(done) for name, done in candidates.items()}
+    together = next(iter(tables.values())).drop_columns(["score"])
+    for name, table in tables.items():
+        together = together.append_column(name, table["score"])
+    return together
+
+
+def _json(metrics: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    return {metric: asdict(interval) for metric, interval in metrics.items()}

@@ -1,0 +1,112 @@
+"""Steps that are done once: a finished step is kept while what went into it stays the same."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+import churnops
+from churnops.bundle.manifest import canonical_json
+from churnops.config import Settings
+from churnops.errors import Busy
+from churnops.progress import Tell
+
+_STAMP = "step.json"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished step: its files, and the key that later steps depend on."""
+
+    folder: Path
+    key: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The run folder. One process at a time holds it: see `held`."""
+
+    folder: Path
+    tell: Tell
+
+    def step(self, name: str, depends_on: Mapping[str, Any], work: Callable[[Path], None]) -> Done:
+        """Do `work` into a new folder `name`, or keep the one that the same inputs and code made.
+
+        `depends_on` is everything that decides the outcome, as JSON has it. The folder appears whole, by one
+        rename: a process killed in between leaves nothing that a later run would take for finished.
+        """
+        key = _digest({"step": name, "code": code_fingerprint(), **depends_on})
+        folder = self.folder / name
+        if _is_whole(folder, key):
+            self.tell(name, "kept")
+            return Done(folder, key)
+        self.tell(name, "started")
+        unfinished = folder.with_name(f".{folder.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        work(unfinished)
+        stamp = {"key": key, "files": _sizes(unfinished)}
+        (unfinished / _STAMP).write_text(json.dumps(stamp, indent=2), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+        self.tell(name, "done")
+        return Done(folder, key)
+
+
+def run_folder(settings: Settings, name: str) -> Path:
+    """Where the run of the data config `name` leaves everything."""
+    return settings.data_dir / "runs" / name
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep every other process out of the run folder; raise Busy when one is in it. The system lets go of it
+    when the process ends, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise Busy(f"{folder}: another churnops process is working here; wait until it has ended") from None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` in one step: a reader sees the old file or the new one."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def code_fingerprint() -> str:
+    """A hash of churnops' own source files: what other code made is not kept."""
+    root = Path(churnops.__file__).parent
+    files = sorted(path for path in root.rglob("*") if path.suffix in {".py", ".html"})
+    return _digest({str(path.relative_to(root)): _sha256(path) for path in files})
+
+
+def _is_whole(folder: Path, key: str) -> bool:
+    try:
+        stamp = json.loads((folder / _STAMP).read_text(encoding="utf-8"))
+        return bool(stamp["key"] == key and stamp["files"] == _sizes(folder))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != _STAMP)
+    return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(files)}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -1,0 +1,120 @@
+"""The chosen candidate as a bundle: its graph, and a manifest an auditor and a server can work from."""
+
+import hashlib
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import churnops
+from churnops.bundle.bundle import Bundle
+from churnops.bundle.manifest import InputColumn, Manifest, Metric
+from churnops.data_config import DataConfig
+from churnops.jobs.steps.audit import read_columns, read_findings, read_rounds
+from churnops.jobs.steps.candidate import MODEL, read_facts
+from churnops.jobs.steps.cleaning import fingerprint
+from churnops.jobs.steps.dataset import DATASET, read_about
+from churnops.jobs.steps.evaluation import read_figures
+from churnops.jobs.steps.ledger import Done
+from churnops.training.dataset import Rows, read_rows
+from churnops.training.recipe import Recipe
+
+_LIBRARIES = ("duckdb", "lightgbm", "numpy", "onnx", "onnxruntime", "scikit-learn", "torch")
+
+
+def make_bundle(config: DataConfig, recipe: Recipe, steps: Mapping[str, Done]) -> Bundle:
+    """The bundle of the candidate that did best on the validation span. Nothing in it depends on the clock."""
+    figures, about = read_figures(steps["evaluation"]), read_about(steps["dataset"])
+    chosen = steps[figures["chosen"]]
+    facts, graph = read_facts(chosen), (chosen.folder / MODEL).read_bytes()
+    rows = read_rows(str(steps["dataset"].folder / DATASET), read_columns(steps["audit"]))
+    learnt = rows.take(read_rounds(steps["audit"]).bundled.train_N)
+    inputs = _inputs(learnt, {f["name"]: f["text"] for f in about["features"]})
+    manifest = Manifest(
+        name=config.name,
+        candidate=facts.name,
+        inputs=inputs,
+        ignored_columns=_ignored(config, about, inputs),
+        threshold=facts.threshold,
+        shape=config.shape,
+        config_version=config.version,
+        horizon_days=config.churn.horizon_days if config.churn else None,
+        active_days=config.churn.active_days if config.churn else None,
+        spans=spans(config, about),
+        feature_hash=about["feature_hash"],
+        data_fingerprint=fingerprint(steps["clean"]),
+        recipe=recipe.model_dump(mode="json"),
+        seed=recipe.seed,
+        calibration={"slope": facts.calibration.slope, "intercept": facts.calibration.intercept},
+        metrics={name: Metric(**metric) for name, metric in figures["metrics"][facts.name].items()},
+        parity=facts.parity,
+        findings=tuple(f"{one.text} ({one.action})" for one in read_findings(steps["audit"])),
+        code_commit=code_commit(),
+        libraries={name: version(name) for name in _LIBRARIES},
+        model_sha256=hashlib.sha256(graph).hexdigest(),
+    )
+    return Bundle(manifest, graph)
+
+
+def spans(config: DataConfig, about: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Span name -> its as_of dates, or its folds."""
+    if about["plan"]:
+        return {name: tuple(when[:10] for when in about["plan"][name]) for name in ("train", "validation", "test")}
+    others = tuple(f"fold {i}" for i in range(1, config.split.folds))
+    return {"train": others, "validation": ("fold 0",), "test": tuple(sorted(("fold 0", *others)))}
+
+
+def code_commit() -> str:
+    """The commit of the checkout churnops runs from, marked when its files differ; else the version."""
+    root = Path(churnops.__file__).parent
+    try:
+        _git(root, "ls-files", "--error-unmatch", "__init__.py")  # else the repository is somebody else's
+        commit = _git(root, "rev-parse", "HEAD")
+        return f"{commit}-modified" if _git(root, "status", "--porcelain", "--", ".") else commit
+    except (OSError, subprocess.CalledProcessError):
+        return f"churnops {version('churnops')}"
+
+
+def _git(root: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _inputs(learnt: Rows, texts: Mapping[str, str]) -> tuple[InputColumn, ...]:
+    """The columns as the training rows show them."""
+    numeric = [
+        InputColumn(
+            name=name,
+            kind="numeric",
+            nullable=bool(np.isnan(values_N).any()),
+            text=texts[name],
+            minimum=float(np.nanmin(values_N)) if not np.isnan(values_N).all() else None,
+            maximum=float(np.nanmax(values_N)) if not np.isnan(values_N).all() else None,
+        )
+        for name, values_N in zip(learnt.columns.numeric, learnt.numeric_NF.T, strict=True)
+    ]
+    categorical = [
+        InputColumn(
+            name=name,
+            kind="categorical",
+            nullable=bool((values_N == "").any()),
+            text=texts[name],
+            levels=tuple(sorted(set(values_N.tolist()) - {""})),
+        )
+        for name, values_N in zip(learnt.columns.categorical, learnt.categorical_NC.T, strict=True)
+    ]
+    return (*numeric, *categorical)
+
+
+def _ignored(config: DataConfig, about: Mapping[str, Any], inputs: tuple[InputColumn, ...]) -> tuple[str, ...]:
+    """What else a caller's record of a customer holds: keys, the label, columns left out."""
+    source = config.customers
+    named = ["customer_id", "as_of", "churned", *(f["name"] for f in about["features"])]
+    if source:
+        named += [source.id, *source.columns]
+        named += [source.label.column] if source.label else []
+        named += [source.as_of.column] if source.as_of else []
+    taken = {column.name for column in inputs}
+    return tuple(sorted({name for name in named if name and name not in taken}))

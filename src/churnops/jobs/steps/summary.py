@@ -1,0 +1,165 @@
+"""What the steps left behind, gathered into one `Result`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from churnops.bundle.bundle import Bundle
+from churnops.bundle.manifest import Metric
+from churnops.data_config import DataConfig
+from churnops.evaluation.leakage import too_good
+from churnops.jobs.promote import Decision
+from churnops.jobs.steps.audit import read_findings, read_rounds
+from churnops.jobs.steps.candidate import read_facts
+from churnops.jobs.steps.cleaning import fingerprint, read_report
+from churnops.jobs.steps.dataset import DATASET, read_about
+from churnops.jobs.steps.evaluation import read_figures
+from churnops.jobs.steps.explanation import read_explanation
+from churnops.jobs.steps.ledger import Done
+from churnops.jobs.steps.packaging import spans
+from churnops.registry.tracking import Recorded
+from churnops.report.result import (
+    CandidateResult,
+    Churn,
+    FeatureUsed,
+    FindingMade,
+    HorizonChoice,
+    Registered,
+    RepairDone,
+    Result,
+    Segment,
+    Sources,
+    Span,
+)
+from churnops.training.candidates import NETWORKS
+
+_CLOSE = 0.0
+"""A gain whose interval reaches this is not a gain."""
+
+
+def summarise(
+    config: DataConfig, bundle: Bundle, steps: Mapping[str, Done], registry: Registered, paths: Mapping[str, str]
+) -> Result:
+    """One `Result` for `result.json` and the report."""
+    figures, about = read_figures(steps["evaluation"]), read_about(steps["dataset"])
+    explained = read_explanation(steps["explanation"])
+    candidates = tuple(_candidate(name, figures, steps[name]) for name in figures["order"])
+    findings = [
+        *read_findings(steps["audit"]),
+        *too_good(bundle.manifest.metrics["roc_auc"].value),
+    ]
+    return Result(
+        name=config.name,
+        shape=config.shape,
+        config_version=config.version,
+        sources=_sources(steps["clean"]),
+        churn=_churn(config, about["horizon"]),
+        split="time" if about["plan"] else "folds",
+        spans=_spans(config, about, steps),
+        findings=tuple(FindingMade(**vars(one)) for one in findings),
+        features=tuple(
+            FeatureUsed(name=c.name, kind=c.kind, text=c.text, importance=explained["importances"][c.name])
+            for c in bundle.manifest.inputs
+        ),
+        candidates=candidates,
+        chosen=figures["chosen"],
+        best_baseline=figures["best_baseline"],
+        verdict=verdict(candidates, figures["chosen"], figures["best_baseline"]),
+        threshold=bundle.manifest.threshold,
+        slices=tuple(
+            Segment(**{name: one[name] for name in Segment.model_fields}) for one in explained["slices"]
+        ),
+        model_version=bundle.manifest.model_version,
+        bundle_hash=bundle.manifest.content_hash,
+        registry=registry,
+        paths=dict(paths),
+    )
+
+
+def registered(recorded: Recorded, decision: Decision, champion_compared: str | None) -> Registered:
+    """What the registry made of the bundle."""
+    return Registered(
+        version=recorded.version.number,
+        run_id=recorded.parent_run_id,
+        promoted=decision.promoted,
+        reasons=decision.reasons,
+        champion_version=decision.champion_version,
+        champion_compared=champion_compared,
+    )
+
+
+def verdict(candidates: Sequence[CandidateResult], chosen: str, best_baseline: str) -> str:
+    """Which candidate won, and whether the network earned its place."""
+    by_name = {candidate.name: candidate for candidate in candidates}
+    auc = by_name[chosen].metrics["roc_auc"]
+    won = f"{chosen} is the best candidate: test ROC AUC {auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]."
+    said = [won]
+    for name in NETWORKS:
+        if name not in by_name:
+            continue
+        gain = by_name[name].gain["roc_auc"]
+        figures = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] ROC AUC against {best_baseline}"
+        if gain.low > _CLOSE:
+            said.append(f"The network ({name}) beats the best baseline: {figures}.")
+        elif gain.high < _CLOSE:
+            said.append(f"The network ({name}) is worse than the best baseline: {figures}.")
+        else:
+            said.append(f"The network ({name}) is not better than the best baseline beyond chance: {figures}.")
+    return " ".join(said)
+
+
+def _candidate(name: str, figures: Mapping[str, Any], done: Done) -> CandidateResult:
+    facts = read_facts(done)
+    return CandidateResult(
+        name=name,
+        validation_auc=facts.validation_auc,
+        metrics={key: Metric(**metric) for key, metric in figures["metrics"][name].items()},
+        gain={key: Metric(**metric) for key, metric in figures["gains"].get(name, {}).items()},
+        epochs=len(facts.history),
+        parity=facts.parity,
+    )
+
+
+def _sources(cleaned: Done) -> Sources:
+    report = read_report(cleaned)
+    return Sources(
+        rows_read={name: count["rows_read"] for name, count in report["tables"].items()},
+        rows_kept={name: count["rows_kept"] for name, count in report["tables"].items()},
+        repairs=tuple(RepairDone(**repair) for repair in report["repairs"]),
+        notes=tuple(report["notes"]),
+        fingerprint=fingerprint(cleaned),
+    )
+
+
+def _churn(config: DataConfig, horizon: Mapping[str, Any] | None) -> Churn | None:
+    if config.churn is None or horizon is None:
+        return None
+    wanted = HorizonChoice.model_fields
+    return Churn(
+        horizon_days=config.churn.horizon_days,
+        active_days=config.churn.active_days,
+        proposed_days=horizon["proposed_days"],
+        choices=tuple(HorizonChoice(**{name: one[name] for name in wanted}) for one in horizon["choices"]),
+    )
+
+
+def _spans(config: DataConfig, about: Mapping[str, Any], steps: Mapping[str, Done]) -> dict[str, Span]:
+    rows = pq.read_table(steps["dataset"].folder / DATASET, columns=["customer_id", "churned"])
+    rounds = read_rounds(steps["audit"])
+    inside: dict[str, npt.NDArray[np.intp]] = {
+        "train": rounds.bundled.train_N,
+        "validation": rounds.bundled.validation_N,
+        "test": rounds.test_N,
+    }
+    return {
+        name: Span(
+            when=when,
+            rows=inside[name].size,
+            customers=len(rows["customer_id"].take(inside[name]).unique()),
+            churn_rate=float(rows["churned"].to_numpy()[inside[name]].mean()),
+        )
+        for name, when in spans(config, about).items()
+    }

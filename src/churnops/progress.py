@@ -1,0 +1,44 @@
+"""What a person sees while they wait: a live line on a terminal, plain lines anywhere else."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+
+Tell = Callable[[str, str], None]
+"""Told a step's name and what it is doing: `started`, `done`, `kept`, or anything in between."""
+
+
+@contextmanager
+def shown() -> Iterator[Tell]:
+    """A `Tell` that writes to standard error; an epoch overwrites the one before on a terminal."""
+    console = Console(stderr=True, highlight=False)
+    started: dict[str, float] = {}
+
+    def line(step: str, what: str) -> str:
+        if what == "done":
+            return f"{step:<24} done in {time.perf_counter() - started[step]:.1f} s"
+        return f"{step:<24} {what}"
+
+    if not console.is_terminal:
+
+        def plain(step: str, what: str) -> None:
+            started.setdefault(step, time.perf_counter())
+            sys.stderr.write(line(step, what) + "\n")
+            sys.stderr.flush()
+
+        yield plain
+        return
+    with console.status("starting") as status:
+
+        def live(step: str, what: str) -> None:
+            started.setdefault(step, time.perf_counter())
+            if what in ("done", "kept"):
+                console.print(escape(line(step, what)))
+            else:
+                status.update(escape(line(step, what)))
+
+        yield live

@@ -1,0 +1,55 @@
+"""Who learns, who calibrates and who is tested: once by time, or once per fold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Index = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Row numbers of one fit."""
+
+    train_N: Index
+    validation_N: Index
+    test_N: Index
+    """Empty for a fit that is not tested."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The fits that tell how good a candidate is, and the one that becomes the bundle."""
+
+    tested: tuple[Round, ...]
+    bundled: Round
+    """By time the one that was tested. By fold one that learns from all but fold 0, which calibrates it."""
+
+    @property
+    def test_N(self) -> Index:
+        """All rows that are tested, round after round."""
+        return np.concatenate([one.test_N for one in self.tested])
+
+    @property
+    def unseen_N(self) -> Index:
+        """Rows the bundle's model has not learnt from: the test, or the fold that calibrated it."""
+        return self.bundled.test_N if self.bundled.test_N.size else self.bundled.validation_N
+
+
+def rounds_by_time(span_N: npt.NDArray[np.object_]) -> Rounds:
+    """One round; each row says `train`, `validation` or `test`."""
+    one = Round(*(np.flatnonzero(span_N == name) for name in ("train", "validation", "test")))
+    return Rounds((one,), one)
+
+
+def rounds_by_fold(fold_N: Index) -> Rounds:
+    """Each fold is the test once; the fold after it (the first after the last) is its validation."""
+    n_folds = int(fold_N.max()) + 1
+    tested = tuple(_round(fold_N, validation=(test + 1) % n_folds, test=test) for test in range(n_folds))
+    return Rounds(tested, _round(fold_N, validation=0, test=-1))
+
+
+def _round(fold_N: Index, *, validation: int, test: int) -> Round:
+    is_train = (fold_N != validation) & (fold_N != test)
+    return Round(np.flatnonzero(is_train), np.flatnonzero(fold_N == validation), np.flatnonzero(fold_N == test))
