@@ -1,0 +1,85 @@
+"""Features and labels of every snapshot, written as one table."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from churnops.contracts.table import check, quoted
+from churnops.contracts.tables import DATASET, LABELLED, ORDERS
+from churnops.data_config import Churn, DataConfig
+from churnops.engines import Engine
+from churnops.errors import NotEnoughData
+from churnops.features.definitions import Feature, declared
+from churnops.features.query import features_query, filled_query
+from churnops.snapshots.labels import labels_query
+
+
+@dataclass(frozen=True)
+class Built:
+    """A table that was written: how many rows, and the features among its columns, in order."""
+
+    rows: int
+    features: tuple[Feature, ...]
+
+
+def build_features(
+    engine: Engine, tables: Mapping[str, str], config: DataConfig, as_ofs: Sequence[dt.datetime], *, to: str
+) -> Built:
+    """Write `customer_id`, `as_of` and the features of each customer active in the look-back before `as_of`.
+
+    `tables` holds the address of `orders` and, where the config has customers, of `customers`. Sorted by
+    `as_of` and customer; raises NotEnoughData where nobody was active.
+    """
+    features = _features(engine, tables, config)
+    query = features_query(features, as_ofs, _churn(config).active_days)
+    return _write(engine, tables, f"{query} order by as_of, customer_id", features=features, to=to)
+
+
+def build_dataset(
+    engine: Engine, tables: Mapping[str, str], config: DataConfig, as_ofs: Sequence[dt.datetime], *, to: str
+) -> Built:
+    """The same with `churned` after the key, as the contract DATASET has it.
+
+    The orders must reach to `horizon_days` after the last of `as_ofs`: `split.plan_spans` plans only such.
+    """
+    features, churn = _features(engine, tables, config), _churn(config)
+    names = ", ".join(quoted(feature.name) for feature in features)
+    query = f"""
+        select customer_id, as_of, churned, {names}
+        from ({features_query(features, as_ofs, churn.active_days)}) as known
+        join ({labels_query(as_ofs, churn.horizon_days)}) as answers using (customer_id, as_of)
+        order by as_of, customer_id
+    """
+    built = _write(engine, tables, query, features=features, to=to)
+    check(DATASET, engine.query, to)
+    return built
+
+
+def build_labelled(engine: Engine, labelled: str, config: DataConfig, *, to: str) -> Built:
+    """Write a labelled table as a dataset: its attributes, dates as days; sorted by `as_of` and customer."""
+    features = declared(config, filled=())
+    columns = ", ".join(f"{feature.expression.sql} as {quoted(feature.name)}" for feature in features)
+    query = f"select customer_id, as_of, churned, {columns} from labelled order by as_of, customer_id"
+    built = _write(engine, {LABELLED.name: labelled}, query, features=features, to=to)
+    check(DATASET, engine.query, to)
+    return built
+
+
+def _features(engine: Engine, tables: Mapping[str, str], config: DataConfig) -> tuple[Feature, ...]:
+    filled = engine.query(filled_query(), {ORDERS.name: tables[ORDERS.name]}).to_pylist()[0]
+    return declared(config, [column for column, holds in filled.items() if holds])
+
+
+def _churn(config: DataConfig) -> Churn:
+    if config.churn is None:
+        raise ValueError("only purchases have snapshots to build")
+    return config.churn
+
+
+def _write(
+    engine: Engine, tables: Mapping[str, str], query: str, *, features: tuple[Feature, ...], to: str
+) -> Built:
+    rows = engine.write(query, tables, to)
+    if rows == 0:
+        raise NotEnoughData("features", ["no customer was active in the look-back before any as_of"])
+    return Built(rows, features)

@@ -1,0 +1,136 @@
+"""The primitives features are made of.
+
+Each primitive is SQL that means the same on DuckDB and on Spark, and whose value does not depend on the order
+of rows: sums are of decimals or of whole numbers, and only their results become doubles.
+"""
+
+from dataclasses import dataclass
+
+from churnops.snapshots.spine import Aggregate
+
+AS_OF = "as_of"
+_EPOCH = "timestamp '1970-01-01 00:00:00'"
+_MONDAY = "timestamp '1900-01-01 00:00:00'"
+_RETURNS = "is_return"
+
+
+@dataclass(frozen=True)
+class Expression:
+    """SQL of one value of a snapshot, and the aggregates it speaks of by name."""
+
+    sql: str
+    aggregates: tuple[Aggregate, ...] = ()
+
+
+def orders(days: int | None = None) -> Expression:
+    """How many purchases."""
+    return _whole(Aggregate(_named("orders", days), "count(*)", days=days))
+
+
+def spend(days: int | None = None) -> Expression:
+    """Money of the purchases; 0 without any."""
+    return _whole(Aggregate(_named("spend", days), "sum(amount)", days=days))
+
+
+def returns() -> Expression:
+    """How many returns."""
+    return _whole(Aggregate("n_returns", "count(*)", where=_RETURNS))
+
+
+def total(column: str) -> Expression:
+    """The sum of a decimal or integer column over the purchases; 0 without any."""
+    return _whole(Aggregate(f"sum_{column}", f"sum({column})"))
+
+
+def on_weekends() -> Expression:
+    """How many purchases on a Saturday or Sunday, UTC."""
+    day = f"extract(day from (event_timestamp - {_MONDAY})) % 7"
+    return _whole(Aggregate("n_weekend", "count(*)", where=f"not is_return and {day} >= 5"))
+
+
+def days_since_first() -> Expression:
+    """Days from the first purchase to `as_of`."""
+    first = Aggregate("first_purchase", "min(event_timestamp)")
+    return Expression(days_between(AS_OF, first.name), (first,))
+
+
+def days_since_last() -> Expression:
+    """Days from the last purchase to `as_of`."""
+    last = Aggregate("last_purchase", "max(event_timestamp)")
+    return Expression(days_between(AS_OF, last.name), (last,))
+
+
+def gap_spread() -> Expression:
+    """Standard deviation of the days between purchases; null below two gaps.
+
+    Gaps are taken in whole minutes: their squares add up to at most the square of the whole history, which a
+    double holds exactly for 150 years, so the order of rows cannot show.
+    """
+    minutes = "floor(gap_seconds / 60e0)"
+    n = Aggregate("n_gaps", "count(gap_seconds)")
+    linear = Aggregate("sum_gaps", f"sum({minutes})")
+    square = Aggregate("sum_square_gaps", f"sum({minutes} * {minutes})")
+    mean = f"({linear.name} / nullif({n.name}, 0))"
+    variance = f"({square.name} / nullif({n.name}, 0) - {mean} * {mean})"
+    # Rounding may leave a hair less than nothing.
+    deviation = f"case when {n.name} >= 2 then sqrt(greatest({variance}, 0e0)) end"
+    return Expression(f"{deviation} / 1440e0", (n, linear, square))
+
+
+def attribute(column: str, kind: str) -> Expression:
+    """A column of the customer table, already quoted, as a double or as text."""
+    return Expression(f"cast({column} as {'double' if kind == 'numeric' else 'string'})")
+
+
+def days_before(column: str) -> Expression:
+    """Days from a date of the customer table, already quoted, to `as_of`; null for one not yet past."""
+    return Expression(f"case when {column} < {AS_OF} then {days_between(AS_OF, column)} end")
+
+
+def day_number(column: str) -> Expression:
+    """Days from 1970 to a date of the customer table, already quoted."""
+    return Expression(days_between(column, _EPOCH))
+
+
+def number(value: float) -> Expression:
+    """A constant."""
+    return Expression(f"{float(value)}e0")
+
+
+def ratio(part: Expression, whole: Expression) -> Expression:
+    """`part` over `whole`; null where `whole` is 0."""
+    return Expression(f"({part.sql}) / nullif({whole.sql}, 0e0)", part.aggregates + whole.aggregates)
+
+
+def at_least(least: float, value: Expression) -> Expression:
+    """`value`, but never below `least`."""
+    return Expression(f"greatest({value.sql}, {float(least)}e0)", value.aggregates)
+
+
+def plus(left: Expression, right: Expression) -> Expression:
+    """Their sum."""
+    return Expression(f"({left.sql} + {right.sql})", left.aggregates + right.aggregates)
+
+
+def minus(left: Expression, right: Expression) -> Expression:
+    """Their difference."""
+    return Expression(f"({left.sql} - {right.sql})", left.aggregates + right.aggregates)
+
+
+def days_between(later: str, earlier: str) -> str:
+    """Days, with fractions to the minute: extracting parts of an interval is what both engines do alike."""
+    between = f"({later} - {earlier})"
+    minutes = " + ".join(
+        f"extract({part} from {between}) * {scale}e0"
+        for part, scale in (("day", 1440), ("hour", 60), ("minute", 1))
+    )
+    return f"({minutes}) / 1440e0"
+
+
+def _whole(aggregate: Aggregate) -> Expression:
+    """A count or a sum as a double, 0 over no orders at all."""
+    return Expression(f"cast(coalesce({aggregate.name}, 0) as double)", (aggregate,))
+
+
+def _named(what: str, days: int | None) -> str:
+    return f"n_{what}" if days is None else f"n_{what}_{days}d"

@@ -1,0 +1,131 @@
+"""Which snapshots the models learn from, which they are chosen by, and which they are tested on."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedGroupKFold
+
+from churnops.data_config import Churn, Snapshots, Split
+from churnops.errors import ConfigError, NotEnoughData
+
+_TEST_SHARE = 0.2  # of the rows of a dated table; validation gets as much
+
+
+@dataclass(frozen=True)
+class TimePlan:
+    """Three spans of `as_of` (UTC midnights, ascending), each later than the one before."""
+
+    train: tuple[dt.datetime, ...]
+    validation: tuple[dt.datetime, ...]
+    test: tuple[dt.datetime, ...]
+    horizon_days: int
+    """No label of a span looks into the next one's, when each looks this far ahead; 0: not known how far."""
+
+    @property
+    def as_ofs(self) -> tuple[dt.datetime, ...]:
+        """All of them, ascending."""
+        return (*self.train, *self.validation, *self.test)
+
+
+def history_query() -> str:
+    """SQL over `orders`: one row, `first_event` and `end`, the midnight after the last event (or nulls)."""
+    return """
+        select min(event_timestamp) as first_event,
+               date_trunc('day', max(event_timestamp)) + interval 1 day as "end"
+        from orders
+    """
+
+
+def plan_spans(first_event: dt.datetime, end: dt.datetime, churn: Churn, snapshots: Snapshots) -> TimePlan:
+    """One `as_of` to test, one to validate, and up to `snapshots.train` to train on.
+
+    Between the spans lies a whole horizon, so an earlier label window ends where the next span's begins. A
+    snapshot is made only where the orders reach back over the look-back or, if that is shorter, over one
+    horizon: before, every customer would look new. Raises ConfigError where the chosen test is not mature at
+    `end`, NotEnoughData where no training snapshot fits.
+    """
+    horizon = dt.timedelta(days=churn.horizon_days)
+    newest = end - horizon
+    test = newest
+    if snapshots.test_as_of is not None:
+        test = dt.datetime.combine(snapshots.test_as_of, dt.time())
+    if test > newest:
+        problem = (
+            f"test_as_of: who leaves within {churn.horizon_days} days of {test:%Y-%m-%d} is not yet known: "
+            f"the orders end before {end:%Y-%m-%d}; the newest possible is {newest:%Y-%m-%d}"
+        )
+        raise ConfigError("snapshots", [problem])
+    history = dt.timedelta(days=min(churn.active_days, churn.horizon_days))
+    latest_train = test - 2 * horizon
+    spaced = (latest_train - dt.timedelta(days=k * snapshots.spacing_days) for k in range(snapshots.train))
+    train = tuple(sorted(as_of for as_of in spaced if as_of - history >= first_event))
+    if not train:
+        problem = (
+            f"a test on {test:%Y-%m-%d} with a horizon of {churn.horizon_days} days needs orders since "
+            f"{latest_train - history:%Y-%m-%d}: two horizons back to train, and {history.days} days to look "
+            f"at; they begin on {first_event:%Y-%m-%d}"
+        )
+        raise NotEnoughData("orders", [problem])
+    return TimePlan(train, (test - horizon,), (test,), churn.horizon_days)
+
+
+def dates_query() -> str:
+    """SQL over `labelled`: `as_of`, `n_rows` and `n_churned`, one row per `as_of`, ascending."""
+    return """
+        select as_of, count(*) as n_rows, count(*) filter (where churned) as n_churned
+        from labelled group by as_of order by as_of
+    """
+
+
+def plan_dated(dates: Sequence[Mapping[str, Any]]) -> TimePlan:
+    """The spans of a labelled table, given the rows of `dates_query`.
+
+    The newest dates that hold a fifth of the rows, with both labels among them, are the test, those before
+    them that do the validation. How far the labels look ahead is not known, so there is no gap between the
+    spans: dates closer together than that share part of their outcome. Raises NotEnoughData where no dates
+    are left to train on.
+    """
+    left = list(dates)
+    wanted = _TEST_SHARE * sum(date["n_rows"] for date in dates)
+    test = _newest(left, wanted)
+    validation = _newest(left, wanted)
+    if not left:
+        problem = (
+            f"{len(dates)} dates cannot be split into train, validation and test with both labels in each"
+        )
+        raise NotEnoughData("labelled", [problem])
+    return TimePlan(tuple(date["as_of"] for date in left), validation, test, horizon_days=0)
+
+
+def _newest(left: list[Mapping[str, Any]], wanted: float) -> tuple[dt.datetime, ...]:
+    """Take dates off the end of `left` until they are enough to test on."""
+    taken: list[Mapping[str, Any]] = []
+    while left:
+        taken.insert(0, left.pop())
+        n_rows, n_churned = (sum(date[name] for date in taken) for name in ("n_rows", "n_churned"))
+        if n_rows >= wanted and 0 < n_churned < n_rows:
+            break
+    return tuple(date["as_of"] for date in taken)
+
+
+def folds(
+    churned_N: npt.NDArray[np.bool_], group_N: npt.NDArray[np.int64], split: Split
+) -> npt.NDArray[np.int64]:
+    """The fold of each row: rows of one group share it, and each fold has about as many churners.
+
+    Raises NotEnoughData where either label has fewer groups than there are folds.
+    """
+    fewest = min(np.unique(group_N[churned_N == label]).size for label in (True, False))
+    if fewest < split.folds:
+        raise NotEnoughData(
+            "labelled", [f"{split.folds} folds need as many customers of either label; {fewest} are there"]
+        )
+    folder = StratifiedGroupKFold(split.folds, shuffle=True, random_state=split.seed)
+    fold_N = np.empty(churned_N.size, dtype=np.int64)
+    for fold, (_, inside) in enumerate(folder.split(churned_N, churned_N, group_N)):
+        fold_N[inside] = fold
+    return fold_N
