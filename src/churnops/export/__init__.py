@@ -1,0 +1,1 @@
+"""One graph that holds everything between a raw row and a calibrated score."""
