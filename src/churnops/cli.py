@@ -1,4 +1,4 @@
-"""The command line: one command per job, no logic. A job is imported inside its command, so that help is quick."""
+"""The command line: one command per job, no logic. Jobs are imported inside commands, for quick help."""
 
 import datetime as dt
 import getpass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="churnops",
     help="Who is leaving? From raw purchases to a served, explained, audited score.",
-    epilog="Start with: churnops data --out var/demo; churnops init var/demo/customers.csv var/demo/transactions.csv",
+    epilog="To try it: churnops data, then churnops init var/demo/customers.csv var/demo/transactions.csv",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -29,9 +29,13 @@ app = typer.Typer(
 ConfigFile = Annotated[Path, typer.Argument(help="A file of configs/data/, as `churnops init` writes it.")]
 AsOf = Annotated[
     dt.datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="The day the answer is for (UTC); purchases from it on are unseen."),
+    typer.Option(
+        formats=["%Y-%m-%d"], help="The day the answer is for (UTC); purchases from it on are unseen."
+    ),
 ]
-BundleFolder = Annotated[Path | None, typer.Option(help="A bundle folder. [default: the registry's champion]")]
+BundleFolder = Annotated[
+    Path | None, typer.Option(help="A bundle folder. [default: the registry's champion]")
+]
 RECIPE = Path("configs/train/mlp.toml")
 GATES = Path("configs/promotion.toml")
 _SYSTEM_FAULT = 5
@@ -39,19 +43,18 @@ _SYSTEM_FAULT = 5
 
 @app.command()
 def data(
-    out: Annotated[Path, typer.Option(help="The folder to write; an earlier export there is replaced.")] = Path(
-        "var/demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="The folder to write; an earlier export there is replaced.")
+    ] = Path("var/demo"),
     customers: Annotated[int, typer.Option(min=100, max=10_000_000)] = 20_000,
     days: Annotated[int, typer.Option(min=90, max=3650, help="How long the shop has been open.")] = 540,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    clean: Annotated[bool, typer.Option("--clean", help="Leave out the dirty rows that are made on purpose.")] = False,
 ) -> None:
     """Make up customers and purchases whose truth is known, to try everything on."""
     from churnops.jobs.data import make_data
     from churnops.sources.synthetic import Population
 
-    made = make_data(Population(customers=customers, days=days, seed=seed, dirty=not clean), out)
+    made = make_data(Population(customers=customers, days=days, seed=seed), out)
     _say(f"{made.n_customers:,} customers in {made.customers}")
     _say(f"{made.n_lines:,} lines of purchases in {made.transactions}")
     _say(f"The truth, for checking only, in {made.truth}")
@@ -60,7 +63,9 @@ def data(
 @app.command()
 def init(
     customers: Annotated[str, typer.Argument(help="CSV (also .gz) or Parquet: a file or a folder of them.")],
-    transactions: Annotated[str | None, typer.Argument(help="The purchases, when they are in another table.")] = None,
+    transactions: Annotated[
+        str | None, typer.Argument(help="The purchases, when they are in another table.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="[default: configs/data/<name>.toml]")] = None,
     name: Annotated[str, typer.Option(help="What to call this data. [default: made from the path]")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Take the likeliest answer to every question.")] = False,
@@ -121,7 +126,7 @@ def run(
     recipe: Annotated[Path, typer.Option(help="How the models are trained.")] = RECIPE,
     gates: Annotated[Path, typer.Option(help="What a new champion must show.")] = GATES,
 ) -> None:
-    """Do the whole job: clean, label, train, compare, bundle, judge, report. Run again, it does what is left."""
+    """Do the whole job: clean, label, train, compare, bundle, judge, report. Again, it does what is left."""
     from churnops.jobs.run import read_plan, run
     from churnops.progress import shown
 
@@ -206,7 +211,6 @@ def promote(
         raise typer.Exit(1)
 
 
-
 def main() -> None:
     """Run the command line; an expected error is told in words, and its exit code says of what kind it is."""
     try:
@@ -247,10 +251,10 @@ def _engine(settings: "Settings") -> "DuckDB":
 
 
 def _ask(question: "Question") -> str:
-    import click
+    from rich.prompt import Prompt
 
     _say(f"{question.text} ({question.why})")
-    return str(typer.prompt("", type=click.Choice(question.options), default=question.default))
+    return Prompt.ask("", choices=list(question.options), default=question.default)
 
 
 def _day(moment: dt.datetime | None) -> dt.date | None:

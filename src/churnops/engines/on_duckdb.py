@@ -46,7 +46,10 @@ class DuckDB:
     def connect(self, tables: Mapping[str, str]) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection of its own, in UTC, on which each name of `tables` is a view."""
         self.spill_dir.mkdir(parents=True, exist_ok=True)
-        config = {"memory_limit": self.memory_limit, "temp_directory": str(self.spill_dir)}
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": self.memory_limit,
+            "temp_directory": str(self.spill_dir),
+        }
         with duckdb.connect(":memory:", config=config) as connection:
             connection.execute("set timezone = 'UTC'")
             for name, address in tables.items():

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from churnops.contracts.table import check, quoted
-from churnops.contracts.tables import DATASET, LABELLED, ORDERS
+from churnops.contracts.tables import CUSTOMERS, DATASET, LABELLED, ORDERS
 from churnops.data_config import Churn, DataConfig
 from churnops.engines import Engine
 from churnops.errors import NotEnoughData
@@ -63,6 +63,22 @@ def build_labelled(engine: Engine, labelled: str, config: DataConfig, *, to: str
     built = _write(engine, {LABELLED.name: labelled}, query, features=features, to=to)
     check(DATASET, engine.query, to)
     return built
+
+
+def build_attributes(
+    engine: Engine, customers: str, config: DataConfig, *, as_of: dt.datetime | None, to: str
+) -> Built:
+    """Customers of a labelled table who are to be scored: the features of `build_labelled`, no label.
+
+    Where the table says when each row was true, only the rows of `as_of` are taken, if it is given.
+    """
+    dated = config.customers is not None and config.customers.as_of is not None
+    features = declared(config, filled=())
+    columns = ", ".join(f"{feature.expression.sql} as {quoted(feature.name)}" for feature in features)
+    instant = "as_of" if dated else "cast(null as timestamp) as as_of"
+    chosen = f"where as_of = timestamp '{as_of}'" if dated and as_of else ""
+    query = f"select customer_id, {instant}, {columns} from customers {chosen} order by customer_id"
+    return _write(engine, {CUSTOMERS.name: customers}, query, features=features, to=to)
 
 
 def _features(engine: Engine, tables: Mapping[str, str], config: DataConfig) -> tuple[Feature, ...]:

@@ -50,11 +50,12 @@ class Feature:
 def declared(config: DataConfig, filled: Collection[str]) -> tuple[Feature, ...]:
     """The features of data whose orders hold something in the columns `filled`."""
     if config.shape == "labelled":
-        return attributes(config.customers) if config.customers else ()
+        dated = config.customers is not None and config.customers.as_of is not None
+        return attributes(config.customers, dated=dated) if config.customers else ()
     behaviour = tuple(one for one in (*_timing(), *_volume(), *_habits()) if one.needs <= set(filled))
     if config.customers is None:
         return behaviour
-    return behaviour + attributes(config.customers, taken=[one.name for one in behaviour])
+    return behaviour + attributes(config.customers, dated=True, taken=[one.name for one in behaviour])
 
 
 def feature_hash(features: Collection[Feature]) -> str:
@@ -172,24 +173,22 @@ def _habits() -> list[Feature]:
     ]
 
 
-def attributes(source: Customers, *, taken: Collection[str] = ()) -> tuple[Feature, ...]:
-    """The features that columns of the customer table make; one whose name is `taken` gets another."""
+def attributes(source: Customers, *, dated: bool, taken: Collection[str] = ()) -> tuple[Feature, ...]:
+    """The features that columns of the customer table make; one whose name is `taken` gets another.
+
+    `dated`: each row is asked about at an instant. Purchases always are, labelled tables may be.
+    """
     names = {name.lower() for name in (*_KEY, *taken)}
     features = []
     for column, said in source.columns.items():
         if said.role == "dropped":
             continue
-        feature = _date(column, dated=_dated(source)) if said.role == "date" else _as_it_is(column, said.role)
+        feature = _date(column, dated=dated) if said.role == "date" else _as_it_is(column, said.role)
         while feature.name.lower() in names:  # engines tell no case
             feature = replace(feature, described=replace(feature.described, name=f"customer_{feature.name}"))
         names.add(feature.name.lower())
         features.append(feature)
     return tuple(features)
-
-
-def _dated(source: Customers) -> bool:
-    """Whether each row is asked about at an instant: purchases always are, labelled tables may be."""
-    return source.label is None or source.as_of is not None
 
 
 def _as_it_is(column: str, role: Kind) -> Feature:

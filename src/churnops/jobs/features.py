@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from churnops.config import Settings
-from churnops.contracts.tables import ORDERS
+from churnops.contracts.tables import CUSTOMERS, ORDERS
 from churnops.data_config import DataConfig
 from churnops.engines import Engine
 from churnops.engines.on_duckdb import DuckDB
@@ -41,12 +41,26 @@ def make_features(
         cleaned = clean_step(_unlabelled(config), settings, engine, Ledger(folder, tell))
         tell("features", "started")
         if config.shape == "purchases":
-            instant = _instant(engine, tables(cleaned)[ORDERS.name], as_of)
-            built = build_features(engine, tables(cleaned), config, [instant], to=str(to))
+            made = _of_purchases(config, engine, tables(cleaned), as_of=as_of, to=to)
         else:
-            instant = _midnight(as_of) if as_of else None
-            built = build_attributes(engine, tables(cleaned), config, as_of=instant, to=str(to))
+            made = _of_attributes(config, engine, tables(cleaned), as_of=as_of, to=to)
         tell("features", "done")
+    return made
+
+
+def _of_purchases(
+    config: DataConfig, engine: Engine, tables: dict[str, str], *, as_of: dt.date | None, to: Path
+) -> Made:
+    instant = _instant(engine, tables[ORDERS.name], as_of)
+    built = build_features(engine, tables, config, [instant], to=str(to))
+    return Made(built.rows, to, instant)
+
+
+def _of_attributes(
+    config: DataConfig, engine: Engine, tables: dict[str, str], *, as_of: dt.date | None, to: Path
+) -> Made:
+    instant = _midnight(as_of) if as_of else None
+    built = build_attributes(engine, tables[CUSTOMERS.name], config, as_of=instant, to=str(to))
     return Made(built.rows, to, instant)
 
 

@@ -52,4 +52,6 @@ def rounds_by_fold(fold_N: Index) -> Rounds:
 
 def _round(fold_N: Index, *, validation: int, test: int) -> Round:
     is_train = (fold_N != validation) & (fold_N != test)
-    return Round(np.flatnonzero(is_train), np.flatnonzero(fold_N == validation), np.flatnonzero(fold_N == test))
+    return Round(
+        np.flatnonzero(is_train), np.flatnonzero(fold_N == validation), np.flatnonzero(fold_N == test)
+    )

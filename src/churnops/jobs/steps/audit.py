@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from churnops.data_config import DataConfig
+from churnops.data_config import DataConfig, Split
 from churnops.errors import NotEnoughData
 from churnops.evaluation.leakage import Evidence, Finding, audit
 from churnops.evaluation.twins import Twins, find_twins
@@ -40,17 +40,12 @@ def audit_step(config: DataConfig, cleaned: Done, dataset: Done, ledger: Ledger)
         about = read_about(dataset)
         rows = pq.read_table(dataset.folder / DATASET)
         twins = None if about["plan"] else _twins(rows, about["features"])
-        if about["plan"]:
-            assigned = _spans(rows, about["plan"])
-        else:
-            churned_N = rows["churned"].to_numpy()
-            assigned = folds(churned_N, twins.group_N if twins else np.arange(churned_N.size), config.split)
-        learnt_N = np.flatnonzero(assigned == "train") if about["plan"] else np.arange(rows.num_rows)
-        evidence = _evidence(rows.take(learnt_N), about["features"], config, tables(cleaned))
+        assigned_N = _assigned(rows, about["plan"], twins, config.split)
+        evidence = _evidence(_learnt(rows, assigned_N), about["features"], config, tables(cleaned))
         findings = audit(evidence, allow=config.leakage.allow, twins=twins)
         said = {"findings": [asdict(one) for one in findings], "columns": _kept(about["features"], findings)}
         (to / _FINDINGS).write_text(json.dumps(said, indent=2), encoding="utf-8")
-        pq.write_table(pa.table({"assigned": assigned}), to / _SPLIT)
+        pq.write_table(pa.table({"assigned": assigned_N}), to / _SPLIT)
 
     return ledger.step("audit", depends_on, work)
 
@@ -67,7 +62,7 @@ def read_columns(audited: Done) -> Columns:
 
 
 def read_rounds(audited: Done) -> Rounds:
-    """Which rows of the dataset, in its order, learn, calibrate and are tested: by their span or their fold."""
+    """Which rows of the dataset, in its order, learn, calibrate and are tested: by span or by fold."""
     assigned_N = pq.read_table(audited.folder / _SPLIT)["assigned"].to_numpy()
     return rounds_by_time(assigned_N) if assigned_N.dtype == object else rounds_by_fold(assigned_N)
 
@@ -75,6 +70,21 @@ def read_rounds(audited: Done) -> Rounds:
 def _read(audited: Done) -> dict[str, Any]:
     said: dict[str, Any] = json.loads((audited.folder / _FINDINGS).read_text(encoding="utf-8"))
     return said
+
+
+def _assigned(
+    rows: pa.Table, plan: Mapping[str, Any] | None, twins: Twins | None, split: Split
+) -> npt.NDArray[Any]:
+    """The span of each row where there are dates, else its fold."""
+    if plan:
+        return _spans(rows, plan)
+    group_N = twins.group_N if twins else np.arange(rows.num_rows)
+    return folds(rows["churned"].to_numpy(), group_N, split)
+
+
+def _learnt(rows: pa.Table, assigned_N: npt.NDArray[Any]) -> pa.Table:
+    """The rows an audit may see: not those of a later span."""
+    return rows.filter(pa.array(assigned_N == "train")) if assigned_N.dtype == object else rows
 
 
 def _spans(rows: pa.Table, plan: Mapping[str, Any]) -> npt.NDArray[np.object_]:
@@ -89,9 +99,13 @@ def _spans(rows: pa.Table, plan: Mapping[str, Any]) -> npt.NDArray[np.object_]:
         assigned[inside_N] = span
         left = int(churned_N[inside_N].sum())
         if left in (0, inside_N.sum()):
-            problems.append(f"{span} ({', '.join(map(str, plan[span]))}): {left} of {inside_N.sum()} customers left")
+            problems.append(
+                f"{span} ({', '.join(map(str, plan[span]))}): {left} of {inside_N.sum()} customers left"
+            )
     if problems:
-        raise NotEnoughData("dataset", ["each span needs customers who left and customers who stayed", *problems])
+        raise NotEnoughData(
+            "dataset", ["each span needs customers who left and customers who stayed", *problems]
+        )
     return assigned
 
 
@@ -143,10 +157,10 @@ def _kept(features: list[dict[str, Any]], findings: tuple[Finding, ...]) -> dict
     out = {one.column for one in findings if one.action == "excluded"}
     kept = [f for f in features if not {f["name"], f["column"]} & out]
     if not kept:
-        raise NotEnoughData("leakage audit", ["no column is left: " + "; ".join(one.text for one in findings)])
-    return {
-        kind: [f["name"] for f in kept if f["kind"] == kind] for kind in ("numeric", "categorical")
-    }
+        raise NotEnoughData(
+            "leakage audit", ["no column is left: " + "; ".join(one.text for one in findings)]
+        )
+    return {kind: [f["name"] for f in kept if f["kind"] == kind] for kind in ("numeric", "categorical")}
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +16,9 @@ from churnops.export.parity import check_parity
 from churnops.jobs.steps.audit import read_columns, read_rounds
 from churnops.jobs.steps.dataset import DATASET
 from churnops.jobs.steps.ledger import Done, Ledger
-from churnops.training.candidates import Epoch, Fit, fit
+from churnops.training.candidates import fit
 from churnops.training.dataset import Rows, read_rows
+from churnops.training.fit import Epoch, Fit
 from churnops.training.recipe import Recipe
 from churnops.training.rounds import Round
 
@@ -73,7 +73,9 @@ def candidate_step(name: str, recipe: Recipe, dataset: Done, audited: Done, ledg
             "name": name,
             "validation_auc": float(np.mean([one.validation_auc for one in fitted])),
             "calibration": {"slope": bundled.platt.slope, "intercept": bundled.platt.intercept},
-            "threshold": float(np.quantile(bundled.validation_score_N, 1 - recipe.threshold_top_percent / 100)),
+            "threshold": float(
+                np.quantile(bundled.validation_score_N, 1 - recipe.threshold_top_percent / 100)
+            ),
             "parity": check_parity(graph, tested, bundled.score(tested)),
             "history": [dict(epoch.figures) for epoch in bundled.fit.history],
         }

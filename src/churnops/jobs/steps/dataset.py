@@ -29,10 +29,12 @@ class _Made:
 
 
 def dataset_step(config: DataConfig, engine: Engine, cleaned: Done, ledger: Ledger) -> Done:
-    """Features and labels of every snapshot, and beside them what the columns are and when the spans begin."""
+    """Features and labels of every snapshot; beside them what the columns are and when the spans begin."""
     depends_on = {
         "clean": cleaned.key,
-        "data": config.model_dump(mode="json", include={"shape", "churn", "snapshots", "customers", "transactions"}),
+        "data": config.model_dump(
+            mode="json", include={"shape", "churn", "snapshots", "customers", "transactions"}
+        ),
     }
     make = _purchases if config.shape == "purchases" else _labelled
 

@@ -12,17 +12,18 @@ import pyarrow.parquet as pq
 from churnops.evaluation.intervals import Interval, bootstrap, intervals, paired_difference
 from churnops.jobs.steps.candidate import read_facts, read_predictions
 from churnops.jobs.steps.ledger import Done, Ledger
-from churnops.training.candidates import NETWORKS, one_column
+from churnops.training.candidates import NETWORKS
 from churnops.training.recipe import Recipe
 
 PREDICTIONS = "predictions.parquet"
 _FIGURES = "evaluation.json"
 
 
-def evaluation_step(
-    candidates: Mapping[str, Done], recipe: Recipe, ledger: Ledger
-) -> Done:
-    """Test figures with intervals, paired differences, and every candidate's scores side by side."""
+def evaluation_step(candidates: Mapping[str, Done], recipe: Recipe, reference: str, ledger: Ledger) -> Done:
+    """Test figures with intervals, and every candidate's scores side by side.
+
+    Differences are paired: of each to the best baseline, and of the chosen to `reference`, the one-column one.
+    """
 
     def work(to: Path) -> None:
         facts = {name: read_facts(done) for name, done in candidates.items()}
@@ -44,12 +45,12 @@ def evaluation_step(
             "best_baseline": best_baseline,
             "metrics": {name: _json(metrics) for name, metrics in intervals(drawn).items()},
             "gains": {name: gain for name, gain in gains.items() if name != best_baseline},
-            "gain_over_one_column": _json(paired_difference(drawn, chosen, one_column(candidates))),
+            "gain_over_one_column": _json(paired_difference(drawn, chosen, reference)),
         }
         pq.write_table(predictions, to / PREDICTIONS)
         (to / _FIGURES).write_text(json.dumps(figures, indent=2), encoding="utf-8")
 
-    depends_on = {"candidates": {name: done.key for name, done in candidates.items()}}
+    depends_on = {"candidates": {name: done.key for name, done in candidates.items()}, "reference": reference}
     return ledger.step("evaluation", depends_on, work)
 
 

@@ -24,7 +24,7 @@ _SLICED = 8  # columns, those the bundle leans on most
 
 
 def explanation_step(bundle: Bundle, dataset: Done, audited: Done, evaluated: Done, ledger: Ledger) -> Done:
-    """Importances by column, on rows the bundle's model has not learnt from, and slices of the tested rows."""
+    """Importances by column, on rows the bundle's model has not learnt from; slices of the tested rows."""
 
     def work(to: Path) -> None:
         rows, rounds = read_rows(str(dataset.folder / DATASET), read_columns(audited)), read_rounds(audited)
@@ -58,7 +58,8 @@ def _importances(bundle: Bundle, unseen: Rows) -> dict[str, float]:
 
 def _slices(rows: Rows, score_N: Array, lost: Mapping[str, float]) -> tuple[Slice, ...]:
     most = sorted(lost, key=lambda name: -lost[name])[:_SLICED]
-    texts_NC = np.where(rows.categorical_NC == "", None, rows.categorical_NC)
+    texts_NC = rows.categorical_NC.copy()
+    texts_NC[texts_NC == ""] = None
     numbers_NF = rows.numeric_NF.astype(np.float64)
     return slices(
         rows.churned_N,

@@ -26,7 +26,7 @@ _LIBRARIES = ("duckdb", "lightgbm", "numpy", "onnx", "onnxruntime", "scikit-lear
 
 
 def make_bundle(config: DataConfig, recipe: Recipe, steps: Mapping[str, Done]) -> Bundle:
-    """The bundle of the candidate that did best on the validation span. Nothing in it depends on the clock."""
+    """The bundle of the candidate that did best on the validation span. It holds no clock time."""
     figures, about = read_figures(steps["evaluation"]), read_about(steps["dataset"])
     chosen = steps[figures["chosen"]]
     facts, graph = read_facts(chosen), (chosen.folder / MODEL).read_bytes()
@@ -62,7 +62,9 @@ def make_bundle(config: DataConfig, recipe: Recipe, steps: Mapping[str, Done]) -
 def spans(config: DataConfig, about: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Span name -> its as_of dates, or its folds."""
     if about["plan"]:
-        return {name: tuple(when[:10] for when in about["plan"][name]) for name in ("train", "validation", "test")}
+        return {
+            name: tuple(when[:10] for when in about["plan"][name]) for name in ("train", "validation", "test")
+        }
     others = tuple(f"fold {i}" for i in range(1, config.split.folds))
     return {"train": others, "validation": ("fold 0",), "test": tuple(sorted(("fold 0", *others)))}
 
@@ -79,7 +81,9 @@ def code_commit() -> str:
 
 
 def _git(root: Path, *words: str) -> str:
-    return subprocess.run(["git", *words], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *words], cwd=root, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def _inputs(learnt: Rows, texts: Mapping[str, str]) -> tuple[InputColumn, ...]:
@@ -108,7 +112,9 @@ def _inputs(learnt: Rows, texts: Mapping[str, str]) -> tuple[InputColumn, ...]:
     return (*numeric, *categorical)
 
 
-def _ignored(config: DataConfig, about: Mapping[str, Any], inputs: tuple[InputColumn, ...]) -> tuple[str, ...]:
+def _ignored(
+    config: DataConfig, about: Mapping[str, Any], inputs: tuple[InputColumn, ...]
+) -> tuple[str, ...]:
     """What else a caller's record of a customer holds: keys, the label, columns left out."""
     source = config.customers
     named = ["customer_id", "as_of", "churned", *(f["name"] for f in about["features"])]

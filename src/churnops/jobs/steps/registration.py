@@ -17,7 +17,7 @@ from churnops.jobs.steps.candidate import read_facts
 from churnops.jobs.steps.dataset import DATASET
 from churnops.jobs.steps.evaluation import PREDICTIONS, read_figures
 from churnops.jobs.steps.ledger import Done
-from churnops.registry.aliases import Version, champion, fetch_bundle
+from churnops.registry.aliases import champion, fetch_bundle
 from churnops.registry.promotion import Evidence
 from churnops.registry.tracking import CandidateRun, Comparison, Recorded, record
 from churnops.training.candidates import one_column
@@ -46,7 +46,11 @@ def register(
     comparison = Comparison(
         key=steps["evaluation"].key,
         at=at,
-        params={"seed": recipe.seed, "spans": bundle.manifest.spans, "feature_hash": bundle.manifest.feature_hash},
+        params={
+            "seed": recipe.seed,
+            "spans": bundle.manifest.spans,
+            "feature_hash": bundle.manifest.feature_hash,
+        },
         data_source=bundle.manifest.name,
         candidates=[
             CandidateRun(
@@ -81,12 +85,16 @@ def _evidence(manifest: Manifest, steps: Mapping[str, Done], opponent: Opponent 
     )
 
 
-def _opponent(bundle: Bundle, recipe: Recipe, steps: Mapping[str, Done], settings: Settings) -> Opponent | None:
+def _opponent(
+    bundle: Bundle, recipe: Recipe, steps: Mapping[str, Done], settings: Settings
+) -> Opponent | None:
     """The champion, scored on the very rows the bundle was tested on."""
     serving = champion(settings.mlflow_uri, bundle.manifest.name)
     if serving is None or serving.content_hash == bundle.manifest.content_hash:
         return None
-    folder = fetch_bundle(settings.mlflow_uri, serving, settings.data_dir / "champions" / serving.model_version)
+    folder = fetch_bundle(
+        settings.mlflow_uri, serving, settings.data_dir / "champions" / serving.model_version
+    )
     other = read_bundle(folder)
     problem = _incomparable(other.manifest, bundle.manifest, steps)
     if problem:
@@ -114,7 +122,10 @@ def _incomparable(champion: Manifest, challenger: Manifest, steps: Mapping[str, 
     gone = sorted({column.name for column in champion.inputs} - present)
     if gone:
         return f"its columns {', '.join(gone)} are not in this data"
-    if (champion.config_version, champion.horizon_days) != (challenger.config_version, challenger.horizon_days):
+    if (champion.config_version, champion.horizon_days) != (
+        challenger.config_version,
+        challenger.horizon_days,
+    ):
         return "it was trained for another version of the config or another horizon"
     if challenger.spans["test"][0].startswith("fold"):
         return "a table without dates has no rows it has not learnt from"

@@ -41,7 +41,11 @@ _CLOSE = 0.0
 
 
 def summarise(
-    config: DataConfig, bundle: Bundle, steps: Mapping[str, Done], registry: Registered, paths: Mapping[str, str]
+    config: DataConfig,
+    bundle: Bundle,
+    steps: Mapping[str, Done],
+    registry: Registered,
+    paths: Mapping[str, str],
 ) -> Result:
     """One `Result` for `result.json` and the report."""
     figures, about = read_figures(steps["evaluation"]), read_about(steps["dataset"])
@@ -107,7 +111,9 @@ def verdict(candidates: Sequence[CandidateResult], chosen: str, best_baseline: s
         elif gain.high < _CLOSE:
             said.append(f"The network ({name}) is worse than the best baseline: {figures}.")
         else:
-            said.append(f"The network ({name}) is not better than the best baseline beyond chance: {figures}.")
+            said.append(
+                f"The network ({name}) is not better than the best baseline beyond chance: {figures}."
+            )
     return " ".join(said)
 
 

@@ -1,0 +1,75 @@
+"""The dataset as arrays. Shapes: N rows, F numeric columns, C categorical columns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from churnops.bundle.bundle import category_text
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The features a model is given, by kind."""
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Customers as seen at an instant, and whether they left."""
+
+    columns: Columns
+    numeric_NF: npt.NDArray[np.float32]
+    """NaN where missing."""
+    categorical_NC: npt.NDArray[np.object_]
+    """Text; '' where missing or blank."""
+    churned_N: npt.NDArray[np.bool_]
+    customer_id_N: npt.NDArray[np.object_]
+    as_of_N: npt.NDArray[np.datetime64]
+    """NaT in tables without dates."""
+
+    def __len__(self) -> int:
+        return self.churned_N.size
+
+    def take(self, index_N: npt.NDArray[np.intp]) -> "Rows":
+        """The rows at these places, in this order."""
+        return Rows(
+            self.columns,
+            self.numeric_NF[index_N],
+            self.categorical_NC[index_N],
+            self.churned_N[index_N],
+            self.customer_id_N[index_N],
+            self.as_of_N[index_N],
+        )
+
+
+def read_rows(address: str, columns: Columns) -> Rows:
+    """Read a Parquet table of the contract DATASET, column by column into one matrix of each kind."""
+    names = ["customer_id", "as_of", "churned", *columns.numeric, *columns.categorical]
+    table = pq.read_table(address, columns=names)
+    numeric_NF = np.empty((table.num_rows, len(columns.numeric)), dtype=np.float32)
+    categorical_NC = np.empty((table.num_rows, len(columns.categorical)), dtype=object)
+    for j, name in enumerate(columns.numeric):
+        with np.errstate(over="ignore"):  # what 32 bits cannot hold becomes infinite, and `apply` clips it
+            numeric_NF[:, j] = table[name].cast(pa.float64()).to_numpy()
+    for j, name in enumerate(columns.categorical):
+        categorical_NC[:, j] = _texts(table[name])
+    return Rows(
+        columns,
+        numeric_NF,
+        categorical_NC,
+        churned_N=table["churned"].to_numpy(),
+        customer_id_N=np.array(table["customer_id"].to_pylist(), dtype=object),
+        as_of_N=table["as_of"].to_numpy().astype("datetime64[us]"),
+    )
+
+
+def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    """Each level is made text once, not once a row."""
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    levels = np.array([*map(category_text, encoded.dictionary.to_pylist()), ""], dtype=object)
+    return np.asarray(levels[encoded.indices.fill_null(len(levels) - 1).to_numpy(zero_copy_only=False)])

@@ -1,0 +1,68 @@
+"""How models are trained: the model of the files in `configs/train/`."""
+
+from pydantic import Field, PositiveInt
+
+from churnops.config import FrozenModel
+
+
+class Network(FrozenModel):
+    """The shape of the churn network."""
+
+    hidden: tuple[PositiveInt, ...] = Field(default=(128, 64), min_length=1, max_length=8)
+    """Units of each hidden layer, each followed by a ReLU."""
+    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    """After the first hidden layer, in training only."""
+
+
+class Schedule(FrozenModel):
+    """How the network learns."""
+
+    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
+    """Adam's step at the start; it falls to 0 along half a cosine (Loshchilov and Hutter 2017, ICLR)."""
+    weight_decay: float = Field(default=1e-4, ge=0.0, le=1.0)
+    """Decoupled from the gradient (Loshchilov and Hutter 2019, ICLR)."""
+    batch_size: PositiveInt = 256
+    """Rows per step; in tables of more than `batches` times so many rows, as many as make `batches` steps."""
+    batches: PositiveInt = 500
+    """The most steps of one epoch."""
+    max_epochs: PositiveInt = 40
+    patience: PositiveInt = 6
+    """Stop when the validation loss has not fallen for so many epochs; the best epoch's weights are kept."""
+
+
+class Logistic(FrozenModel):
+    """Logistic regression on the prepared columns."""
+
+    c: float = Field(default=0.1, gt=0.0)
+    """Inverse strength of the L2 penalty."""
+
+
+class Boosting(FrozenModel):
+    """LightGBM."""
+
+    learning_rate: float = Field(default=0.03, gt=0.0, le=1.0)
+    leaves: int = Field(default=15, ge=2, le=1024)
+    least_leaf_rows: PositiveInt = 30
+    """At most; in small tables a fiftieth of the rows."""
+    column_share: float = Field(default=0.7, gt=0.0, le=1.0)
+    """Of the columns, drawn anew for each tree."""
+    row_share: float = Field(default=0.8, gt=0.0, le=1.0)
+    l2: float = Field(default=5.0, ge=0.0)
+    max_trees: PositiveInt = 1500
+    patience: PositiveInt = 50
+    """Stop when the validation loss has not fallen for so many trees."""
+
+
+class Recipe(FrozenModel):
+    """One file of `configs/train/`."""
+
+    seed: int = Field(default=0, ge=0)
+    """Of every random choice: first weights, batches, dropout, trees, resamples."""
+    network: Network = Network()
+    schedule: Schedule = Schedule()
+    logistic: Logistic = Logistic()
+    boosting: Boosting = Boosting()
+    threshold_top_percent: float = Field(default=10.0, gt=0.0, lt=100.0)
+    """The share of customers one can act on; the score it begins at becomes the bundle's threshold."""
+    resamples: int = Field(default=1000, ge=100, le=10_000)
+    """Bootstrap resamples behind every interval."""
