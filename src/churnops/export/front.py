@@ -11,7 +11,7 @@ from onnx import TensorProto, numpy_helper
 
 from churnops.export.graph import Piece, constant, joined, ml_node, node
 from churnops.training.dataset import Columns
-from churnops.training.preprocessing import Category, Number, Preprocessing, TreeEncoding
+from churnops.training.preprocessing import CLIP, Category, Number, Preprocessing, TreeEncoding
 
 
 def preprocessed(preprocessing: Preprocessing, columns: Columns) -> Piece:
@@ -53,15 +53,17 @@ def _picked(matrix: str, output: str, names: Sequence[str], of: Sequence[str]) -
 
 
 def _standardised(numbers: Sequence[Number], columns: Columns) -> Piece:
-    """In float64 until the last step, as in `Preprocessing.apply`: ONNX has no log1p, and a logarithm that is
-    one float32 off moves a column that hardly varies by many times its scale."""
+    """In float64 until the last step, as in `Preprocessing.apply`.
+
+    A logarithm that is off by one float32 moves a column that hardly varies by many times its scale.
+    """
     pieces = [
         _picked("numeric", "raw", [number.name for number in numbers], columns.numeric),
         constant("fill", [number.fill for number in numbers], np.float64),
         constant("mean", [number.mean for number in numbers], np.float64),
         constant("scale", [number.scale for number in numbers], np.float64),
-        constant("lowest", -10, np.float64),
-        constant("highest", 10, np.float64),
+        constant("lowest", -CLIP, np.float64),
+        constant("highest", CLIP, np.float64),
         node("IsNaN", "raw", "missing"),
         node("Cast", "raw", "wide", to=TensorProto.DOUBLE),
         node("Where", "missing fill wide", "filled"),

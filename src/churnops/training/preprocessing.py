@@ -15,7 +15,7 @@ from churnops.training.dataset import Rows
 
 Matrix = npt.NDArray[np.float32]
 
-_CLIP = 10.0  # standard deviations: what lies beyond is an accident, not information
+CLIP = 10.0  # standard deviations: what lies beyond is an accident, not information
 _HEAVY_SKEW = 2.0  # an exponential distribution's; taken from there on the logarithm tells more
 _MOST_LEVELS = 50
 _LEAST_LEVEL_ROWS = 10  # a rarer level says nothing that could be learnt, and is as good as unknown
@@ -66,7 +66,7 @@ class Preprocessing:
         x_NF = np.where(is_log_F, np.sign(x_NF) * np.log(np.abs(x_NF) + 1.0), x_NF)
         x_NF = (x_NF - [number.mean for number in self.numeric]) / [number.scale for number in self.numeric]
         flags = missing_NF[:, [number.flagged for number in self.numeric]]
-        parts = [x_NF.clip(-_CLIP, _CLIP), flags, *_one_hot(self.categorical, rows)]
+        parts = [x_NF.clip(-CLIP, CLIP), flags, *_one_hot(self.categorical, rows)]
         return np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
 
 
