@@ -40,7 +40,9 @@ def read_settings() -> Settings:
     known = {_PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
     if unknown:
-        raise ConfigError("environment", [f"{name}: no such setting; known: {', '.join(sorted(known))}" for name in unknown])
+        raise ConfigError(
+            "environment", [f"{name}: no such setting; known: {', '.join(sorted(known))}" for name in unknown]
+        )
     try:
         return Settings()
     except ValidationError as error:
@@ -70,4 +72,7 @@ def load_toml(model: type[Model], path: Path) -> Model:
 
 
 def _problems(error: ValidationError) -> list[str]:
-    return [f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}" for fault in error.errors()]
+    return [
+        f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}"
+        for fault in error.errors()
+    ]

@@ -1,6 +1,6 @@
 """What a person says of their data: the model of the files in `configs/data/`.
 
-`churnops init` writes such a file and a person edits it. Nothing else in the project knows a column of anyone's data.
+`churnops init` writes such a file and a person edits it. Nothing else knows a column of anyone's data.
 """
 
 import datetime as dt
@@ -24,7 +24,7 @@ class SourceTable(FrozenModel):
     encoding: str = "utf-8"
     decimal: Literal[".", ","] = "."
     id_format: Literal["text", "integer"] = "text"
-    """`text` keeps ids as written; `integer` drops leading zeros and a trailing `.0`, so that 0017 and 17.0 meet."""
+    """`text`: as written; `integer`: without leading zeros and trailing `.0`, so that 0017 and 17.0 meet."""
 
 
 class TimeColumn(FrozenModel):
@@ -153,7 +153,7 @@ class DataConfig(FrozenModel):
 
     name: Name
     version: int = Field(default=1, ge=1)
-    """Raise it when the meaning of churn changes (horizon, look-back): models of different versions are not compared."""
+    """Raise it when churn means something else (horizon, look-back): versions are not compared."""
     shape: Literal["purchases", "labelled"]
     customers: Customers | None = None
     transactions: Transactions | None = None
@@ -171,7 +171,9 @@ class DataConfig(FrozenModel):
             if self.customers is not None and not self.customers.id:
                 missing.append("customers.id")
             if self.customers is not None and (self.customers.label or self.customers.as_of):
-                raise ValueError("shape 'purchases' takes no customers.label or as_of: purchases say who left")
+                raise ValueError(
+                    "shape 'purchases' takes no customers.label or as_of: purchases say who left"
+                )
         else:
             missing += [] if self.customers else ["customers"]
             missing += ["customers.label"] if self.customers and self.customers.label is None else []

@@ -20,7 +20,7 @@ def environment(data_dir, **settings):
 
 
 def churnops(*words, data_dir, expect=0, **settings):
-    """Run one command in the checkout; what it wrote to standard output and error. Fails on another exit code."""
+    """Run one command in the checkout; what it wrote to both outputs. Fails on another exit code."""
     command = [CHURNOPS, *map(str, words)]
     done = subprocess.run(
         command, cwd=ROOT, env=environment(data_dir, **settings), capture_output=True, text=True, timeout=600

@@ -9,12 +9,13 @@ def test_only_the_columns_a_model_uses_are_important() -> None:
     rng = np.random.default_rng(0)
     numeric_NF = rng.normal(size=(500, 3)).astype(np.float32)
     categorical_NC = rng.choice(np.array(["a", "b"], dtype=object), size=(500, 2))
-    logit_N = numeric_NF[:, 1] + 2.0 * (categorical_NC[:, 0] == "a")
-    churned_N = rng.random(500) < 1 / (1 + np.exp(-logit_N))
 
-    lost = importances(
-        lambda n_NF, c_NC: n_NF[:, 1] + 2.0 * (c_NC[:, 0] == "a"), numeric_NF, categorical_NC, churned=churned_N
-    )
+    def score(numeric_NF: np.ndarray, categorical_NC: np.ndarray) -> np.ndarray:
+        return numeric_NF[:, 1] + 2.0 * (categorical_NC[:, 0] == "a")
+
+    churned_N = rng.random(500) < 1 / (1 + np.exp(-score(numeric_NF, categorical_NC)))
+
+    lost = importances(score, numeric_NF, categorical_NC, churned=churned_N)
 
     assert lost.shape == (5,)
     assert lost[[0, 2, 4]].tolist() == [0.0, 0.0, 0.0]
@@ -24,7 +25,7 @@ def test_only_the_columns_a_model_uses_are_important() -> None:
 def test_a_large_table_is_asked_about_by_a_sample() -> None:
     asked = []
 
-    def score(numeric_NF: np.ndarray, categorical_NC: np.ndarray) -> np.ndarray:
+    def score(numeric_NF: np.ndarray, _: np.ndarray) -> np.ndarray:
         asked.append(len(numeric_NF))
         return numeric_NF[:, 0].astype(float)
 

@@ -27,7 +27,7 @@ def write(text: str):
     return work
 
 
-def refuse(to: Path) -> None:
+def refuse(_: Path) -> None:
     raise AssertionError("this step is done already")
 
 

@@ -9,7 +9,7 @@ from exports import clean_in, export, export_parquet, labelled, purchases, rows
 
 from churnops.errors import ContractError
 
-DAY = dt.datetime(2024, 1, 5)  # noqa: DTZ001 - UTC without a zone, as all instants of ours
+DAY = dt.datetime(2024, 1, 5)
 
 
 def test_attributes_follow_the_id_by_role(tmp_path):

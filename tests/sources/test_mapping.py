@@ -142,7 +142,7 @@ def test_integer_ids_meet_however_they_were_read(tmp_path_factory, numbers):
     assert ids == [[str(number) for number, _ in numbers]] * 3
 
 
-NOON = dt.datetime(2024, 7, 1, 12, 0)  # noqa: DTZ001 - UTC without a zone, as all instants of ours
+NOON = dt.datetime(2024, 7, 1, 12, 0)
 
 
 @pytest.mark.parametrize(

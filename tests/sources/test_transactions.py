@@ -31,7 +31,7 @@ def orders(tmp_path):
 
 
 def day(number, hour=0):
-    return dt.datetime(2024, 1, number, hour)  # noqa: DTZ001 - UTC without a zone, as all instants of ours
+    return dt.datetime(2024, 1, number, hour)
 
 
 def test_every_line_of_an_instant_is_one_order_where_there_is_no_order_number(orders):

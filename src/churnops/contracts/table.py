@@ -71,7 +71,9 @@ def count_query(table: Table) -> str:
 
 def check(table: Table, query: Query, address: str) -> int:
     """Return the number of rows at `address`; raise ContractError naming everything that breaks `table`."""
-    problems = schema_problems(table, query(f"select * from {table.name} limit 0", {table.name: address}).schema)
+    problems = schema_problems(
+        table, query(f"select * from {table.name} limit 0", {table.name: address}).schema
+    )
     if problems:
         raise ContractError(table.name, problems)
     counts = query(count_query(table), {table.name: address}).to_pylist()[0]

@@ -8,7 +8,9 @@ INSTANT = pa.timestamp("us")  # UTC, without a zone: the same value in DuckDB, S
 MONEY = pa.decimal128(18, 4)  # sums of decimals are exact, so they do not depend on the order of rows
 
 # One row per customer; attribute columns of the user's follow.
-CUSTOMERS = Table("customers", (Column("customer_id", pa.string(), rule="customer_id <> ''", says="empty"),), open=True)
+CUSTOMERS = Table(
+    "customers", (Column("customer_id", pa.string(), rule="customer_id <> ''", says="empty"),), open=True
+)
 
 # One row per labelled customer (and as_of, when the data has one); attribute columns follow.
 LABELLED = Table(
@@ -51,7 +53,11 @@ SPINE = Table(
 # The spine with its answers and features; feature columns follow.
 DATASET = Table(
     "dataset",
-    (Column("customer_id", pa.string()), Column("as_of", INSTANT, nullable=True), Column("churned", pa.bool_())),
+    (
+        Column("customer_id", pa.string()),
+        Column("as_of", INSTANT, nullable=True),
+        Column("churned", pa.bool_()),
+    ),
     key=("customer_id", "as_of"),
     open=True,
 )

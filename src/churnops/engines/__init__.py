@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 class Engine(Protocol):
-    """What an engine offers. `tables` maps each name the SQL uses to the address of a Parquet file or folder."""
+    """What an engine offers. `tables` maps each name in the SQL to the address of a Parquet dataset."""
 
     def write(self, sql: str, tables: Mapping[str, str], to: str) -> int:
         """Write the result of `sql` as a Parquet file at `to`, whole or not at all; return its rows."""

@@ -100,7 +100,7 @@ def too_good(auc: float) -> tuple[Finding, ...]:
     """A suspicion against the whole, after training, when the chosen model's test AUC is beyond belief."""
     if auc < _TOO_GOOD_AUC:
         return ()
-    text = f"the chosen model's test ROC AUC of {auc:.3f} is too good to be true: look for what tells it the label"
+    text = f"the chosen model's test ROC AUC of {auc:.3f} is too good to be true: look for what gives it away"
     return (Finding("too_good", "", auc, _TOO_GOOD_AUC, "reported", text),)
 
 

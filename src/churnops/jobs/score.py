@@ -67,7 +67,7 @@ def _same_question(manifest: Manifest, config: DataConfig) -> None:
     asked = (config.name, config.version, *churn)
     if asked != (manifest.name, manifest.config_version, manifest.horizon_days, manifest.active_days):
         raise BundleError(
-            f"{manifest.model_version} answers for {manifest.name} version {manifest.config_version}, horizon"
-            f" {manifest.horizon_days}, look-back {manifest.active_days}; the config is {config.name} version "
-            f"{config.version}, horizon {churn[0]}, look-back {churn[1]}: run it again"
+            f"{manifest.model_version} answers for {manifest.name} version {manifest.config_version}, "
+            f"horizon {manifest.horizon_days}, look-back {manifest.active_days}; the config is {config.name} "
+            f"version {config.version}, horizon {churn[0]}, look-back {churn[1]}: run it again"
         )

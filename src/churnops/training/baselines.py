@@ -54,7 +54,7 @@ def fit_logistic(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnE
 
 
 def fit_one_column(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch) -> Fit:
-    """Logistic regression on `RECENCY`, or, in a table without it, on the column that does best on `train`."""
+    """Logistic regression on `RECENCY`; in a table without it, on the column that does best on `train`."""
     del validation, on_epoch
     both_classes(train, "train")
     whole = fit_preprocessing(train)

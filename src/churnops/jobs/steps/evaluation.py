@@ -22,7 +22,7 @@ _FIGURES = "evaluation.json"
 def evaluation_step(candidates: Mapping[str, Done], recipe: Recipe, reference: str, ledger: Ledger) -> Done:
     """Test figures with intervals, and every candidate's scores side by side.
 
-    Differences are paired: of each to the best baseline, and of the chosen to `reference`, the one-column one.
+    Differences are paired: each to the best baseline, and the chosen to `reference`, the one-column one.
     """
 
     def work(to: Path) -> None:

@@ -81,9 +81,8 @@ def code_commit() -> str:
 
 
 def _git(root: Path, *words: str) -> str:
-    return subprocess.run(
-        ["git", *words], cwd=root, check=True, capture_output=True, text=True
-    ).stdout.strip()
+    command = ["git", *words]
+    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
 
 
 def _inputs(learnt: Rows, texts: Mapping[str, str]) -> tuple[InputColumn, ...]:
