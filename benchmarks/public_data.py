@@ -2,8 +2,8 @@
 
     CHURNOPS_SOURCE_DIR=<folder with the sets> python benchmarks/public_data.py [--only cdnow] [--check]
 
-Each set is one `churnops run` of its file in configs/data/. `--check` writes nothing and exits 1 where an AUC is
-below what is expected.
+Each set is one `churnops run` of its file in configs/data/. `--check` writes nothing and exits 1 where an AUC
+is below what is expected.
 """
 
 import argparse
@@ -34,16 +34,16 @@ class PublicSet:
 SETS = {
     "cdnow": PublicSet(
         "CDNOW",
-        "Purchases of an online CD shop, 23,570 new customers of early 1997; real. Who buys nothing in the 91 days "
-        "from 1998-04-01? Asked of everybody known, trained on earlier snapshots.",
+        "Purchases of an online CD shop, 23,570 new customers of early 1997; real. Who buys nothing in the "
+        "91 days from 1998-04-01? Asked of everybody known, trained on earlier snapshots.",
         0.835,
         0.90,
         ("logistic 0.840, boosting 0.838, both trained at 1998-01-01 and tested as here",),
     ),
     "complete_journey": PublicSet(
         "The Complete Journey",
-        "A year of a grocer's loyalty cards, 2,469 households, chosen as frequent shoppers; real. Who buys nothing "
-        "in the 28 days from 2017-12-03? That is a pause rather than a farewell.",
+        "A year of a grocer's loyalty cards, 2,469 households, chosen as frequent shoppers; real. Who buys "
+        "nothing in the 28 days from 2017-12-03? That is a pause rather than a farewell.",
         0.880,
         0.95,
         (
@@ -58,8 +58,8 @@ SETS = {
         0.90,
         (
             "logistic 0.845, boosting 0.845 (five folds)",
-            "random forests, boosting and explainable boosting 0.838 to 0.862 (arXiv 2507.08860); higher figures in "
-            "print come from oversampling before the split",
+            "random forests, boosting and explainable boosting 0.838 to 0.862 (arXiv 2507.08860); higher "
+            "figures in print come from oversampling before the split",
         ),
     ),
     "bank": PublicSet(
@@ -71,8 +71,8 @@ SETS = {
     ),
     "ecommerce": PublicSet(
         "E-Commerce",
-        "5,630 rows of an online shop, unverified, which are really 2,815 rows and their shifted copies: five folds, "
-        "twins together.",
+        "5,630 rows of an online shop, unverified, which are really 2,815 rows and their shifted copies: five "
+        "folds, twins together.",
         0.945,
         0.98,
         (
@@ -85,7 +85,9 @@ SETS = {
 
 def main() -> int:
     """Run the sets that were asked for; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", nargs="*", choices=sorted(SETS), default=list(SETS))
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
@@ -107,7 +109,9 @@ def run(name: str) -> dict[str, Any]:
     environment = os.environ | {"CHURNOPS_DATA_DIR": str(data_dir)}
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     print(f"{name}: {time.perf_counter() - started:.0f} s")
-    result: dict[str, Any] = json.loads((data_dir / "runs" / name / "result.json").read_text(encoding="utf-8"))
+    result: dict[str, Any] = json.loads(
+        (data_dir / "runs" / name / "result.json").read_text(encoding="utf-8")
+    )
     return result
 
 
@@ -131,9 +135,10 @@ def page(results: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# Results on public data",
         "",
-        "Written by `python benchmarks/public_data.py`; figures on the test rows with 95 % bootstrap intervals over",
-        "customers. The candidate in the bundle is the one that did best on the *validation* span, so the test figures",
-        "were not used to choose it. Reference figures are untuned models on raw columns unless a source is named.",
+        "Written by `python benchmarks/public_data.py`; figures on the test rows with 95 % bootstrap intervals",
+        "over customers. The candidate in the bundle is the one that did best on the *validation* span, so the",
+        "test figures were not used to choose it. Reference figures are untuned models on raw columns unless a",
+        "source is named.",
         "",
         "| data | candidate | ROC AUC | at least | network against the best baseline |",
         "|---|---|---|---|---|",
@@ -156,12 +161,15 @@ def section(name: str, result: dict[str, Any]) -> list[str]:
         for span, of in result["spans"].items()
     )
     rows = [
-        f"| {one['name']} | {interval(one['metrics']['roc_auc'])} | {interval(one['metrics']['average_precision'])} "
+        f"| {one['name']} | {interval(one['metrics']['roc_auc'])} "
+        f"| {interval(one['metrics']['average_precision'])} "
         f"| {interval(one['metrics']['brier'])} | {interval(one['metrics']['calibration_error'])} "
         f"| {one['metrics']['lift_at_10']['value']:.2f} |"
         for one in result["candidates"]
     ]
-    findings = [f"Audit: {one['text']} ({one['action']})." for one in result["findings"]] or ["Audit: silent."]
+    findings = [f"Audit: {one['text']} ({one['action']})." for one in result["findings"]] or [
+        "Audit: silent."
+    ]
     return [
         f'<a id="{name}"></a>',
         "",
