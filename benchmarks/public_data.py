@@ -71,8 +71,8 @@ SETS = {
     ),
     "ecommerce": PublicSet(
         "E-Commerce",
-        "5,630 rows of an online shop, unverified, which are really 2,815 rows and their shifted copies: five "
-        "folds, twins together.",
+        "5,630 rows of an online shop, unverified, which are really 2,815 rows and their shifted copies: "
+        "five folds, twins together.",
         0.945,
         0.98,
         (
@@ -135,10 +135,10 @@ def page(results: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# Results on public data",
         "",
-        "Written by `python benchmarks/public_data.py`; figures on the test rows with 95 % bootstrap intervals",
-        "over customers. The candidate in the bundle is the one that did best on the *validation* span, so the",
-        "test figures were not used to choose it. Reference figures are untuned models on raw columns unless a",
-        "source is named.",
+        "Written by `python benchmarks/public_data.py`; figures on the test rows with 95 % bootstrap",
+        "intervals over customers. The candidate in the bundle is the one that did best on the *validation*",
+        "span, so the test figures were not used to choose it. Reference figures are untuned models on raw",
+        "columns unless a source is named.",
         "",
         "| data | candidate | ROC AUC | at least | network against the best baseline |",
         "|---|---|---|---|---|",
