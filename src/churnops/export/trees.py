@@ -14,6 +14,8 @@ from onnx import TensorProto, numpy_helper
 
 from churnops.export.graph import Piece, ml_node, node
 
+_ZERO = float(np.float32(1e-35))
+
 
 @dataclass(frozen=True)
 class _Node:
@@ -73,13 +75,20 @@ def _nodes(tree: int, root: Mapping[str, Any]) -> Iterator[_Node]:
             number,
             False,
             feature=dumped["split_feature"],
-            threshold=dumped["threshold"],
+            threshold=_threshold(dumped["threshold"]),
             left=known,
             right=known + 1,
             missing_left=_missing_left(dumped),
         )
         waiting += [(known + 1, dumped["right_child"]), (known, dumped["left_child"])]
         known += 2
+
+
+def _threshold(dumped: float) -> float:
+    """For comparing plain numbers: LightGBM first takes all within `_ZERO` of zero for zero."""
+    if abs(dumped) > _ZERO:
+        return dumped
+    return _ZERO if dumped >= 0 else float(np.nextafter(-_ZERO, -np.inf))
 
 
 def _missing_left(dumped: Mapping[str, Any]) -> bool:
