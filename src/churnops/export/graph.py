@@ -14,7 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_help
 
 from churnops.training.dataset import Columns
 
-# What tree ensembles and label encoders need, and the newest format that three releases of ONNX Runtime read.
+# Those of what PyTorch exports, and the first in which tree ensembles hold float64.
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 _IR_VERSION = 10
 
