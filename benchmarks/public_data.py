@@ -164,7 +164,7 @@ def section(name: str, result: dict[str, Any]) -> list[str]:
         f"| {one['name']} | {interval(one['metrics']['roc_auc'])} "
         f"| {interval(one['metrics']['average_precision'])} "
         f"| {interval(one['metrics']['brier'])} | {interval(one['metrics']['calibration_error'])} "
-        f"| {one['metrics']['lift_at_10']['value']:.2f} |"
+        f"| {one['metrics']['lift_top_10pct']['value']:.2f} |"
         for one in result["candidates"]
     ]
     findings = [f"Audit: {one['text']} ({one['action']})." for one in result["findings"]] or [

@@ -271,7 +271,7 @@ def _print(result: "Result") -> None:
         table.add_column(heading, justify="left" if heading == "candidate" else "right")
     for one in result.candidates:
         auc = one.metrics["roc_auc"]
-        others = ("average_precision", "brier", "calibration_error", "lift_at_10")
+        others = ("average_precision", "brier", "calibration_error", "lift_top_10pct")
         figures = [f"{one.metrics[name].value:.3f}" for name in others]
         table.add_row(one.name, f"{auc.value:.3f}", f"{auc.low:.3f} to {auc.high:.3f}", *figures)
     Console(width=100, highlight=False).print(table)

@@ -9,11 +9,12 @@ from churnops.config import Settings, load_toml
 from churnops.data_config import DataConfig
 from churnops.engines.on_duckdb import DuckDB
 from churnops.jobs.promote import promote
-from churnops.jobs.report import write_report
+from churnops.jobs.report import PREDICTIONS, RESULT, write_report
 from churnops.jobs.steps.audit import audit_step
 from churnops.jobs.steps.candidate import candidate_step
 from churnops.jobs.steps.cleaning import clean_step
 from churnops.jobs.steps.dataset import dataset_step
+from churnops.jobs.steps.evaluation import PREDICTIONS as TESTED
 from churnops.jobs.steps.evaluation import evaluation_step
 from churnops.jobs.steps.explanation import explanation_step
 from churnops.jobs.steps.ledger import Done, Ledger, held, run_folder, write_whole
@@ -27,7 +28,6 @@ from churnops.report.result import Result
 from churnops.training.candidates import candidates_of, one_column
 from churnops.training.recipe import Recipe
 
-RESULT = "result.json"
 BUNDLE = "bundle"
 
 
@@ -87,10 +87,11 @@ def _publish(plan: Plan, settings: Settings, steps: dict[str, Done], ledger: Led
         "bundle": str(folder),
         "report": str(ledger.folder / "report.html"),
         "result": str(ledger.folder / RESULT),
-        "predictions": str(ledger.folder / "predictions.parquet"),
+        "predictions": str(ledger.folder / PREDICTIONS),
     }
     result = summarise(plan.config, bundle, {**steps, "explanation": explained}, registry, paths)
-    write_whole(ledger.folder / RESULT, result.model_dump_json(indent=2))
+    write_whole(ledger.folder / PREDICTIONS, (steps["evaluation"].folder / TESTED).read_bytes())
+    write_whole(ledger.folder / RESULT, result.model_dump_json(indent=2).encode())
     report = write_report(ledger.folder)
     attach(settings.mlflow_uri, recorded.parent_run_id, [ledger.folder / RESULT, report])
     return result

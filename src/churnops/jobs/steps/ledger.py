@@ -77,10 +77,10 @@ def held(folder: Path) -> Iterator[None]:
         raise Busy(f"{folder}: another churnops process is working here; wait until it has ended") from None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` in one step: a reader sees the old file or the new one."""
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` in one step: a reader sees the old file or the new one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
+    unfinished.write_bytes(content)
     unfinished.replace(path)
 
 
