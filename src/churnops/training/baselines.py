@@ -16,7 +16,7 @@ from churnops.training.recipe import Boosting, Recipe
 
 RECENCY = "recency_days"
 _STEPS = 2000
-_THREADS = 2  # fixed, because LightGBM splits the work by it
+_MANY_ROWS = 200_000  # below, a second thread waits longer than it works
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _parameters(settings: Boosting, *, rows: int, seed: int) -> dict[str, Any]:
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": _THREADS,
+        "num_threads": 1 if rows < _MANY_ROWS else 0,
         "verbosity": -1,
     }
 

@@ -17,7 +17,7 @@ class Network(FrozenModel):
 class Schedule(FrozenModel):
     """How the network learns."""
 
-    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
+    learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
     """Adam's step at the start; it falls to 0 along half a cosine (Loshchilov and Hutter 2017, ICLR)."""
     weight_decay: float = Field(default=1e-4, ge=0.0, le=1.0)
     """Decoupled from the gradient (Loshchilov and Hutter 2019, ICLR)."""
@@ -40,14 +40,14 @@ class Logistic(FrozenModel):
 class Boosting(FrozenModel):
     """LightGBM."""
 
-    learning_rate: float = Field(default=0.03, gt=0.0, le=1.0)
-    leaves: int = Field(default=15, ge=2, le=1024)
-    least_leaf_rows: PositiveInt = 30
+    learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
+    leaves: int = Field(default=31, ge=2, le=1024)
+    least_leaf_rows: PositiveInt = 5
     """At most; in small tables a fiftieth of the rows."""
-    column_share: float = Field(default=0.7, gt=0.0, le=1.0)
+    column_share: float = Field(default=0.5, gt=0.0, le=1.0)
     """Of the columns, drawn anew for each tree."""
     row_share: float = Field(default=0.8, gt=0.0, le=1.0)
-    l2: float = Field(default=5.0, ge=0.0)
+    l2: float = Field(default=1.0, ge=0.0)
     max_trees: PositiveInt = 1500
     patience: PositiveInt = 50
     """Stop when the validation loss has not fallen for so many trees."""
