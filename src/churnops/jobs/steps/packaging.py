@@ -32,7 +32,9 @@ def make_bundle(config: DataConfig, recipe: Recipe, steps: Mapping[str, Done]) -
     facts, graph = read_facts(chosen), (chosen.folder / MODEL).read_bytes()
     rows = read_rows(str(steps["dataset"].folder / DATASET), read_columns(steps["audit"]))
     learnt = rows.take(read_rounds(steps["audit"]).bundled.train_N)
-    inputs = _inputs(learnt, {f["name"]: f["text"] for f in about["features"]})
+    texts = {f["name"]: f["text"] for f in about["features"]}
+    # A feature made of purchases is undefined for some customers, whether or not training met one.
+    inputs = _inputs(learnt, texts, nullable=config.shape == "purchases")
     manifest = Manifest(
         name=config.name,
         candidate=facts.name,
@@ -85,13 +87,13 @@ def _git(root: Path, *words: str) -> str:
     return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
 
 
-def _inputs(learnt: Rows, texts: Mapping[str, str]) -> tuple[InputColumn, ...]:
-    """The columns as the training rows show them."""
+def _inputs(learnt: Rows, texts: Mapping[str, str], *, nullable: bool) -> tuple[InputColumn, ...]:
+    """The columns as the training rows show them; `nullable` allows missing values they do not show."""
     numeric = [
         InputColumn(
             name=name,
             kind="numeric",
-            nullable=bool(np.isnan(values_N).any()),
+            nullable=nullable or bool(np.isnan(values_N).any()),
             text=texts[name],
             minimum=float(np.nanmin(values_N)) if not np.isnan(values_N).all() else None,
             maximum=float(np.nanmax(values_N)) if not np.isnan(values_N).all() else None,
@@ -102,7 +104,7 @@ def _inputs(learnt: Rows, texts: Mapping[str, str]) -> tuple[InputColumn, ...]:
         InputColumn(
             name=name,
             kind="categorical",
-            nullable=bool((values_N == "").any()),
+            nullable=nullable or bool((values_N == "").any()),
             text=texts[name],
             levels=tuple(sorted(set(values_N.tolist()) - {""})),
         )
