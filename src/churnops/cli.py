@@ -97,7 +97,7 @@ def horizon(
     with shown() as tell:
         found = horizon_of(_config(config), _settings(), tolerance=tolerance, tell=tell)
     _say(f"{'days':>6}  {'come back':>9}  {'last so long':>12}")
-    for one in found.candidates:
+    for one in found.overview:
         mark = "  <- proposed" if one.horizon_days == found.proposal.horizon_days else ""
         _say(f"{one.horizon_days:>6}  {one.returns_ratio:>9.1%}  {one.lapsed_ratio:>12.1%}{mark}")
     _say(found.proposal.reason)
@@ -130,9 +130,10 @@ def run(
     from churnops.jobs.run import read_plan, run
     from churnops.progress import shown
 
+    settings = _settings()
     plan = read_plan(config, recipe, gates, at=dt.datetime.now(dt.UTC), actor=getpass.getuser())
     with shown() as tell:
-        result = run(plan, _settings(), tell)
+        result = run(plan, settings, tell)
     _print(result)
 
 

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from churnops.errors import ConfigError
@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     """Where relative paths of a data config start."""
     tracking_uri: str = ""
     """MLflow tracking URI; empty means SQLite inside `data_dir`."""
-    memory_limit: str = "4GB"
+    memory_limit: str = Field(default="4GB", pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$")
     """The most memory DuckDB may take before it spills to `data_dir`."""
     log_json: bool = False
     """Log JSON lines instead of text."""

@@ -9,6 +9,7 @@ ChurnopsError
 ├── BundleError           a bundle that is incomplete, altered or incompatible: exit code 3
 ├── ParityError           the ONNX graph disagrees with the framework's model: exit code 3
 ├── RegistryError         the tracking store, a missing champion: exit code 3
+├── EngineError           the engine is out of memory or disk: exit code 5
 └── Busy                  another process holds the run folder: exit code 4
 """
 
@@ -64,6 +65,12 @@ class RegistryError(ChurnopsError):
     """The tracking store cannot be used, or it holds no such version."""
 
     exit_code = 3
+
+
+class EngineError(ChurnopsError):
+    """The engine ran out of memory or disk, or a file vanished under it."""
+
+    exit_code = 5
 
 
 class Busy(ChurnopsError):

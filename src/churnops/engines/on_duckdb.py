@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from churnops.contracts.table import quoted
+from churnops.errors import EngineError
 
 
 def parquet_glob(address: str) -> str:
@@ -55,7 +56,10 @@ class DuckDB:
             for name, address in tables.items():
                 files = _literal(parquet_glob(address))
                 connection.execute(f"create view {quoted(name)} as select * from read_parquet('{files}')")
-            yield connection
+            try:
+                yield connection
+            except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+                raise EngineError(f"DuckDB, with {self.memory_limit} and {self.spill_dir}: {error}") from error
 
 
 def _literal(text: str) -> str:

@@ -24,6 +24,9 @@ from churnops.snapshots.horizon import (
 )
 
 
+_SHOWN = 16
+
+
 @dataclass(frozen=True)
 class Horizon:
     """What there is to choose from, and what we would choose; `dataclasses.asdict` makes it JSON."""
@@ -32,6 +35,15 @@ class Horizon:
     curve: Curve
     candidates: tuple[Candidate, ...]
     proposal: Proposal
+
+    @property
+    def overview(self) -> tuple[Candidate, ...]:
+        """About `_SHOWN` of the candidates, evenly, the proposed one among them."""
+        step = max(1, len(self.candidates) // _SHOWN)
+        proposed = self.proposal.horizon_days
+        return tuple(
+            one for i, one in enumerate(self.candidates) if i % step == 0 or one.horizon_days == proposed
+        )
 
 
 def show_horizon(orders: str, engine: Engine, *, tolerance: float = 0.2) -> Horizon:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from churnops.data_config import SourceTable
 from churnops.engines.on_duckdb import DuckDB
-from churnops.errors import SourceError
+from churnops.errors import EngineError, SourceError
 from churnops.sources import csv_text
 from churnops.sources.csv_text import literal
 
@@ -199,7 +199,7 @@ def _write_csv(files: _Csv, to: Path, *, engine: DuckDB) -> int | None:
     ]
     try:
         return engine.write(" union all by name ".join(parts), {}, str(to))
-    except duckdb.IOException:
+    except EngineError:
         for path in files.paths.values():
             csv_text.unpack(path)  # raises where the file, rather than the disk, is at fault
         raise

@@ -1,0 +1,99 @@
+"""The command line: what it says of faults, and that nothing heavy is imported to say it."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from churnops import cli
+
+VERBS = ("data", "init", "horizon", "features", "run", "report", "score", "serve", "promote")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHURNOPS_DATA_DIR", str(tmp_path / "var"))
+    monkeypatch.delenv("CHURNOPS_SOURCE_DIR", raising=False)
+
+
+def call(monkeypatch, capsys, *words):
+    """The exit code, standard output and standard error of one command, in this process."""
+    monkeypatch.setattr(sys, "argv", ["churnops", *words])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    written = capsys.readouterr()
+    return stopped.value.code or 0, written.out, written.err
+
+
+def test_help_names_every_verb():
+    said = CliRunner().invoke(cli.app, ["--help"]).output
+
+    assert all(verb in said for verb in VERBS)
+    assert set(VERBS) == {
+        command.name or command.callback.__name__ for command in cli.app.registered_commands
+    }
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_explains_itself(verb):
+    answer = CliRunner().invoke(cli.app, [verb, "--help"])
+
+    assert answer.exit_code == 0
+    assert "Usage" in answer.output
+
+
+def test_help_imports_no_library_of_the_jobs():
+    heavy = (
+        "duckdb torch lightgbm mlflow sklearn onnxruntime pyarrow numpy matplotlib fastapi pydantic".split()
+    )
+    code = f"import sys, churnops.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["run", "nosuch.toml"], 2, "nosuch.toml:\n  - no such file"),
+        (["init", "nosuch.csv", "--yes"], 2, "nosuch.csv"),
+        (["report", "empty.toml"], 2, "name: Field required"),
+        (["serve", "nobody"], 3, "nobody has no champion"),
+        (["promote", "nobody", "1"], 3, "nobody"),
+    ],
+)
+def test_a_fault_is_told_in_words_with_its_exit_code(monkeypatch, capsys, tmp_path, words, code, message):
+    (tmp_path / "empty.toml").write_text("")
+
+    exit_code, _, told = call(monkeypatch, capsys, *words)
+
+    assert exit_code == code
+    assert message in told
+    assert "Traceback" not in told
+
+
+def test_a_misspelt_setting_is_an_error(monkeypatch, capsys):
+    monkeypatch.setenv("CHURNOPS_DATADIR", "elsewhere")
+
+    code, _, told = call(monkeypatch, capsys, "run", "any.toml")
+
+    assert code == 2
+    assert "CHURNOPS_DATADIR: no such setting" in told
+
+
+def test_serve_wants_a_name_or_a_bundle(monkeypatch, capsys):
+    code, _, told = call(monkeypatch, capsys, "serve")
+
+    assert code == 2
+    assert "--bundle" in told
+
+
+def test_a_place_that_cannot_be_written_is_named(monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+
+    code, _, told = call(monkeypatch, capsys, "data", "--out", "file/demo", "--customers", "100")
+
+    assert code == 2
+    assert "file/demo" in told
