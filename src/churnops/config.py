@@ -46,7 +46,8 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise ConfigError("environment", _problems(error)) from error
+        problems = [f"{_PREFIX}{fault['loc'][0]}".upper() + f": {fault['msg']}" for fault in error.errors()]
+        raise ConfigError("environment", problems) from error
 
 
 class FrozenModel(BaseModel):

@@ -59,7 +59,7 @@ class DuckDB:
             try:
                 yield connection
             except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-                raise EngineError(f"DuckDB, with {self.memory_limit} and {self.spill_dir}: {error}") from error
+                raise EngineError(f"DuckDB ({self.memory_limit}, {self.spill_dir}): {error}") from error
 
 
 def _literal(text: str) -> str:

@@ -23,7 +23,6 @@ from churnops.snapshots.horizon import (
     propose,
 )
 
-
 _SHOWN = 16
 
 
