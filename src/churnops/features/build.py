@@ -11,6 +11,7 @@ from churnops.engines import Engine
 from churnops.errors import NotEnoughData
 from churnops.features.definitions import Feature, declared
 from churnops.features.query import features_query, filled_query
+from churnops.features.sql import ATTRIBUTES
 from churnops.snapshots.labels import labels_query
 
 
@@ -58,8 +59,10 @@ def build_dataset(
 def build_labelled(engine: Engine, labelled: str, config: DataConfig, *, to: str) -> Built:
     """Write a labelled table as a dataset: its attributes, dates as days; sorted by `as_of` and customer."""
     features = declared(config, filled=())
-    columns = ", ".join(f"{feature.expression.sql} as {quoted(feature.name)}" for feature in features)
-    query = f"select customer_id, as_of, churned, {columns} from labelled order by as_of, customer_id"
+    query = f"""
+        select customer_id, as_of, churned, {_selected(features)}
+        from labelled as {ATTRIBUTES} order by as_of, customer_id
+    """
     built = _write(engine, {LABELLED.name: labelled}, query, features=features, to=to)
     check(DATASET, engine.query, to)
     return built
@@ -74,11 +77,17 @@ def build_attributes(
     """
     dated = config.customers is not None and config.customers.as_of is not None
     features = declared(config, filled=())
-    columns = ", ".join(f"{feature.expression.sql} as {quoted(feature.name)}" for feature in features)
     instant = "as_of" if dated else "cast(null as timestamp) as as_of"
     chosen = f"where as_of = timestamp '{as_of}'" if dated and as_of else ""
-    query = f"select customer_id, {instant}, {columns} from customers {chosen} order by customer_id"
+    query = f"""
+        select customer_id, {instant}, {_selected(features)}
+        from customers as {ATTRIBUTES} {chosen} order by as_of, customer_id
+    """
     return _write(engine, {CUSTOMERS.name: customers}, query, features=features, to=to)
+
+
+def _selected(features: tuple[Feature, ...]) -> str:
+    return ", ".join(f"{feature.expression.sql} as {quoted(feature.name)}" for feature in features)
 
 
 def _features(engine: Engine, tables: Mapping[str, str], config: DataConfig) -> tuple[Feature, ...]:
@@ -97,5 +106,6 @@ def _write(
 ) -> Built:
     rows = engine.write(query, tables, to)
     if rows == 0:
-        raise NotEnoughData("features", ["no customer was active in the look-back before any as_of"])
+        problem = "nobody to ask about: no customer was active before, or the table has no row of that day"
+        raise NotEnoughData("features", [problem])
     return Built(rows, features)

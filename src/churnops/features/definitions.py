@@ -5,12 +5,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from churnops.contracts.table import quoted
 from churnops.data_config import Customers, DataConfig
 from churnops.features import sql
 from churnops.features.sql import Expression
 
 Kind = Literal["numeric", "categorical"]
+Shape = Literal["purchases", "labelled"]
 
 WINDOWS_DAYS = (7, 30, 90, 180, 365)
 _TRENDS_DAYS = (30, 90)
@@ -50,12 +50,11 @@ class Feature:
 def declared(config: DataConfig, filled: Collection[str]) -> tuple[Feature, ...]:
     """The features of data whose orders hold something in the columns `filled`."""
     if config.shape == "labelled":
-        dated = config.customers is not None and config.customers.as_of is not None
-        return attributes(config.customers, dated=dated) if config.customers else ()
+        return attributes(config.customers, config.shape) if config.customers else ()
     behaviour = tuple(one for one in (*_timing(), *_volume(), *_habits()) if one.needs <= set(filled))
     if config.customers is None:
         return behaviour
-    return behaviour + attributes(config.customers, dated=True, taken=[one.name for one in behaviour])
+    return behaviour + attributes(config.customers, config.shape, taken=[one.name for one in behaviour])
 
 
 def feature_hash(features: Collection[Feature]) -> str:
@@ -173,17 +172,14 @@ def _habits() -> list[Feature]:
     ]
 
 
-def attributes(source: Customers, *, dated: bool, taken: Collection[str] = ()) -> tuple[Feature, ...]:
-    """The features that columns of the customer table make; one whose name is `taken` gets another.
-
-    `dated`: each row is asked about at an instant. Purchases always are, labelled tables may be.
-    """
+def attributes(source: Customers, shape: Shape, *, taken: Collection[str] = ()) -> tuple[Feature, ...]:
+    """The features that columns of the customer table make; one whose name is `taken` gets another."""
     names = {name.lower() for name in (*_KEY, *taken)}
     features = []
     for column, said in source.columns.items():
         if said.role == "dropped":
             continue
-        feature = _date(column, dated=dated) if said.role == "date" else _as_it_is(column, said.role)
+        feature = _date(column, source, shape) if said.role == "date" else _as_it_is(column, said.role)
         while feature.name.lower() in names:  # engines tell no case
             feature = replace(feature, described=replace(feature.described, name=f"customer_{feature.name}"))
         names.add(feature.name.lower())
@@ -191,17 +187,18 @@ def attributes(source: Customers, *, dated: bool, taken: Collection[str] = ()) -
     return tuple(features)
 
 
-def _as_it_is(column: str, role: Kind) -> Feature:
+def _as_it_is(column: str, kind: Kind) -> Feature:
     return Feature(
-        Described(column, role, column, behavioural=False, column=column), sql.attribute(quoted(column), role)
+        Described(column, kind, column, behavioural=False, column=column), sql.attribute(column, kind)
     )
 
 
-def _date(column: str, *, dated: bool) -> Feature:
-    if dated:
-        name, text = f"{column}_days_before", f"Days since {column}"
-        expression = sql.days_before(quoted(column))
-    else:
+def _date(column: str, source: Customers, shape: Shape) -> Feature:
+    """Purchases are always asked about at an instant, labelled rows only where the table has dates."""
+    if shape == "labelled" and source.as_of is None:
         name, text = f"{column}_day", f"{column}, in days since 1970"
-        expression = sql.day_number(quoted(column))
+        expression = sql.day_number(column)
+    else:
+        name, text = f"{column}_days_before", f"Days since {column}"
+        expression = sql.days_before(column, sql.ATTRIBUTES if shape == "labelled" else sql.SNAPSHOTS)
     return Feature(Described(name, "numeric", text, behavioural=False, column=column), expression)

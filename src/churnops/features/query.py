@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 from churnops.contracts.table import quoted
 from churnops.features.definitions import Feature
-from churnops.snapshots.spine import active, snapshots_query
+from churnops.features.sql import ATTRIBUTES, SNAPSHOTS
+from churnops.snapshots.aggregates import snapshots_query
+from churnops.snapshots.spine import active
 
 
 def features_query(features: Sequence[Feature], as_ofs: Sequence[dt.datetime], active_days: int) -> str:
@@ -18,12 +20,12 @@ def features_query(features: Sequence[Feature], as_ofs: Sequence[dt.datetime], a
     columns = ",\n    ".join(f"{feature.expression.sql} as {quoted(feature.name)}" for feature in features)
     people = ""
     if any(feature.described.column for feature in features):
-        people = "left join customers using (customer_id)"
-    return f"""select customer_id, as_of,
+        people = f"left join customers as {ATTRIBUTES} using (customer_id)"
+    return f"""select customer_id, {SNAPSHOTS}.as_of,
     {columns}
 from ({snapshots_query(list(used), as_ofs)}
-) as seen {people}
-where {asked.name} > 0"""
+) as {SNAPSHOTS} {people}
+where {SNAPSHOTS}.{asked.name} > 0"""
 
 
 def filled_query() -> str:

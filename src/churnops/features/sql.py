@@ -5,10 +5,14 @@ of rows: sums are of decimals or of whole numbers, and only their results become
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
-from churnops.snapshots.spine import Aggregate
+from churnops.contracts.table import quoted
+from churnops.snapshots.aggregates import Aggregate
 
-AS_OF = "as_of"
+SNAPSHOTS, ATTRIBUTES = "seen", "attributes"
+"""What a query calls the rows of `snapshots_query`, and those of the customers' or the labelled table."""
+
 _EPOCH = "timestamp '1970-01-01 00:00:00'"
 _MONDAY = "timestamp '1900-01-01 00:00:00'"
 _RETURNS = "is_return"
@@ -24,40 +28,40 @@ class Expression:
 
 def orders(days: int | None = None) -> Expression:
     """How many purchases."""
-    return _whole(Aggregate(_named("orders", days), "count(*)", days=days))
+    return _whole(Aggregate(_named("orders", days), "count", "*", days=days))
 
 
 def spend(days: int | None = None) -> Expression:
     """Money of the purchases; 0 without any."""
-    return _whole(Aggregate(_named("spend", days), "sum(amount)", days=days))
+    return _whole(Aggregate(_named("spend", days), "sum", "amount", days=days))
 
 
 def returns() -> Expression:
     """How many returns."""
-    return _whole(Aggregate("n_returns", "count(*)", where=_RETURNS))
+    return _whole(Aggregate("n_returns", "count", "*", where=_RETURNS))
 
 
 def total(column: str) -> Expression:
     """The sum of a decimal or integer column over the purchases; 0 without any."""
-    return _whole(Aggregate(f"sum_{column}", f"sum({column})"))
+    return _whole(Aggregate(f"sum_{column}", "sum", column))
 
 
 def on_weekends() -> Expression:
     """How many purchases on a Saturday or Sunday, UTC."""
     day = f"extract(day from (event_timestamp - {_MONDAY})) % 7"
-    return _whole(Aggregate("n_weekend", "count(*)", where=f"not is_return and {day} >= 5"))
+    return _whole(Aggregate("n_weekend", "count", "*", where=f"not is_return and {day} >= 5"))
 
 
 def days_since_first() -> Expression:
     """Days from the first purchase to `as_of`."""
-    first = Aggregate("first_purchase", "min(event_timestamp)")
-    return Expression(days_between(AS_OF, first.name), (first,))
+    first = Aggregate("first_purchase", "min", "event_timestamp")
+    return Expression(days_between(f"{SNAPSHOTS}.as_of", _value(first)), (first,))
 
 
 def days_since_last() -> Expression:
     """Days from the last purchase to `as_of`."""
-    last = Aggregate("last_purchase", "max(event_timestamp)")
-    return Expression(days_between(AS_OF, last.name), (last,))
+    last = Aggregate("last_purchase", "max", "event_timestamp")
+    return Expression(days_between(f"{SNAPSHOTS}.as_of", _value(last)), (last,))
 
 
 def gap_spread() -> Expression:
@@ -67,29 +71,31 @@ def gap_spread() -> Expression:
     double holds exactly for 150 years, so the order of rows cannot show.
     """
     minutes = "floor(gap_seconds / 60e0)"
-    n = Aggregate("n_gaps", "count(gap_seconds)")
-    linear = Aggregate("sum_gaps", f"sum({minutes})")
-    square = Aggregate("sum_square_gaps", f"sum({minutes} * {minutes})")
-    mean = f"({linear.name} / nullif({n.name}, 0))"
-    variance = f"({square.name} / nullif({n.name}, 0) - {mean} * {mean})"
+    gaps = Aggregate("n_gaps", "count", "gap_seconds")
+    linear = Aggregate("sum_gaps", "sum", minutes)
+    square = Aggregate("sum_square_gaps", "sum", f"{minutes} * {minutes}")
+    n = f"nullif({_value(gaps)}, 0)"
+    mean = f"({_value(linear)} / {n})"
+    variance = f"({_value(square)} / {n} - {mean} * {mean})"
     # Rounding may leave a hair less than nothing.
-    deviation = f"case when {n.name} >= 2 then sqrt(greatest({variance}, 0e0)) end"
-    return Expression(f"{deviation} / 1440e0", (n, linear, square))
+    deviation = f"case when {_value(gaps)} >= 2 then sqrt(greatest({variance}, 0e0)) end"
+    return Expression(f"{deviation} / 1440e0", (gaps, linear, square))
 
 
-def attribute(column: str, kind: str) -> Expression:
-    """A column of the customer table, already quoted, as a double or as text."""
-    return Expression(f"cast({column} as {'double' if kind == 'numeric' else 'string'})")
+def attribute(column: str, kind: Literal["numeric", "categorical"]) -> Expression:
+    """A column of the customers as a double or as text."""
+    return Expression(f"cast({_attribute(column)} as {'double' if kind == 'numeric' else 'string'})")
 
 
-def days_before(column: str) -> Expression:
-    """Days from a date of the customer table, already quoted, to `as_of`; null for one not yet past."""
-    return Expression(f"case when {column} < {AS_OF} then {days_between(AS_OF, column)} end")
+def days_before(column: str, table: str) -> Expression:
+    """Days from a date of the customers to the `as_of` of `table`; null for a date not past by then."""
+    as_of, date = f"{table}.as_of", _attribute(column)
+    return Expression(f"case when {date} < {as_of} then {days_between(as_of, date)} end")
 
 
 def day_number(column: str) -> Expression:
-    """Days from 1970 to a date of the customer table, already quoted."""
-    return Expression(days_between(column, _EPOCH))
+    """Days from 1970 to a date of the customers."""
+    return Expression(days_between(_attribute(column), _EPOCH))
 
 
 def number(value: float) -> Expression:
@@ -129,7 +135,15 @@ def days_between(later: str, earlier: str) -> str:
 
 def _whole(aggregate: Aggregate) -> Expression:
     """A count or a sum as a double, 0 over no orders at all."""
-    return Expression(f"cast(coalesce({aggregate.name}, 0) as double)", (aggregate,))
+    return Expression(f"cast(coalesce({_value(aggregate)}, 0) as double)", (aggregate,))
+
+
+def _value(aggregate: Aggregate) -> str:
+    return f"{SNAPSHOTS}.{aggregate.name}"
+
+
+def _attribute(column: str) -> str:
+    return f"{ATTRIBUTES}.{quoted(column)}"
 
 
 def _named(what: str, days: int | None) -> str:

@@ -1,0 +1,100 @@
+# `make` alone lists the verbs. CI and people use the same ones; a verb that runs something only calls the command line.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= configs/data/cdnow.toml
+NAME ?= $(basename $(notdir $(CONFIG)))
+
+DEMO := var/demo
+DEMO_CUSTOMERS ?= 20000
+
+CPU_WHEELS := https://download.pytorch.org/whl/cpu
+TORCH := $(shell sed -n 's/^torch==//p' requirements/torch.txt)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url \
+	--no-emit-find-links --unsafe-package torch --unsafe-package setuptools
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev lock fmt lint types layers test check data demo run report serve bench clean
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r verb does; do \
+		printf '  %-10s %s\n' "$$verb" "$$does"; done
+
+setup: $(VENV)/.core ## install what the main job needs into .venv; PYTHON=python3.12 chooses another Python
+
+setup-dev: $(VENV)/.dev ## setup, and what tests and checks need
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "churnops needs Python 3.11 or newer: make setup PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Without an NVIDIA GPU, the CPU build: the ordinary one brings gigabytes of CUDA. Where PyTorch's own index cannot be
+# reached the ordinary one must do. The first line serves both: their common dependencies are in the lock.
+$(VENV)/.core: requirements/jobs.txt requirements/torch.txt pyproject.toml | $(BIN)/python
+	$(PIP) --requirement requirements/jobs.txt
+	@if nvidia-smi >/dev/null 2>&1; then \
+		echo "NVIDIA GPU found: installing PyTorch $(TORCH) with CUDA"; \
+		$(PIP) "torch==$(TORCH)"; \
+	else \
+		echo "no NVIDIA GPU: installing PyTorch $(TORCH) for the CPU"; \
+		$(PIP) --no-deps --retries 1 --timeout 15 --extra-index-url $(CPU_WHEELS) "torch==$(TORCH)+cpu" || \
+			{ echo "no CPU build to be had: installing the ordinary one"; $(PIP) "torch==$(TORCH)"; }; \
+	fi
+	$(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.core
+	$(PIP) --requirement requirements/dev.txt
+	@touch $@
+
+lock: setup-dev ## choose the exact versions again (requirements/*.txt), within pyproject.toml; LOCK_WITH=--upgrade: the newest
+	$(LOCK) $(LOCK_WITH) --output-file requirements/jobs.txt pyproject.toml
+	$(LOCK) $(LOCK_WITH) --extra dev --constraint requirements/jobs.txt --output-file requirements/dev.txt pyproject.toml
+	$(LOCK) $(LOCK_WITH) --constraint requirements/jobs.txt --output-file requirements/serving.txt requirements/serving.in
+
+fmt: setup-dev ## format, and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup-dev ## check style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup-dev ## check types, strictly
+	$(BIN)/mypy
+
+layers: setup-dev ## check who imports whom
+	$(BIN)/lint-imports --no-cache
+
+test: setup-dev ## install, and run the tests
+	$(BIN)/pytest
+
+check: lint types layers test ## lint, types, layers, test
+
+data: setup ## make up customers with a known truth, in var/demo; DEMO_CUSTOMERS=20000
+	$(BIN)/churnops data --out $(DEMO) --customers $(DEMO_CUSTOMERS)
+
+demo: data ## the whole path on made-up customers: install, data, init, run, score
+	$(BIN)/churnops init $(DEMO)/customers.csv $(DEMO)/transactions.csv --yes --force --name demo --out $(DEMO)/demo.toml
+	$(BIN)/churnops run $(DEMO)/demo.toml
+	$(BIN)/churnops score $(DEMO)/demo.toml
+	@echo "The report: $(CURDIR)/var/runs/demo/report.html"
+
+run: setup ## the main job: make run CONFIG=configs/data/yours.toml
+	$(BIN)/churnops run $(CONFIG)
+
+report: setup ## draw the report of the last run again: make report CONFIG=...
+	$(BIN)/churnops report $(CONFIG)
+
+serve: setup ## serve the champion on 127.0.0.1:8000: make serve NAME=demo
+	$(BIN)/churnops serve $(NAME)
+
+bench: setup-dev ## run the benchmarks; minutes, and most of the memory
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what tools left behind; keeps .venv and var/, where runs and the registry are
+	rm -rf build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
