@@ -90,7 +90,7 @@ def _from_parts(
     edges: Sequence[dt.datetime],
     orders: str,
 ) -> str:
-    """Of an order, `segment` counts the edges passed when it happened, `known` the `as_ofs` when it was known."""
+    """Of an order, `segment` counts the edges it came after, `known` the `as_ofs` by which it was not known."""
     measures = {(one.function, one.of, one.where): f"part_{i}" for i, one in enumerate(aggregates)}
     parts = ",\n        ".join(
         f"{function}({of}) filter (where {where}) as {name}"
