@@ -13,7 +13,7 @@ CPU_WHEELS := https://download.pytorch.org/whl/cpu
 TORCH := $(shell sed -n 's/^torch==//p' requirements/torch.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url \
-	--no-emit-find-links --unsafe-package torch --unsafe-package setuptools
+	--no-emit-find-links --unsafe-package torch --unsafe-package setuptools --constraint requirements/torch-cpu.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev lock fmt lint types layers test check data demo run report serve bench clean
@@ -50,7 +50,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.core
 	$(PIP) --requirement requirements/dev.txt
 	@touch $@
 
-lock: setup-dev ## choose the exact versions again (requirements/*.txt), within pyproject.toml; LOCK_WITH=--upgrade: the newest
+lock: ## choose the exact versions again (requirements/*.txt), within pyproject.toml; LOCK_WITH=--upgrade: the newest
 	$(LOCK) $(LOCK_WITH) --output-file requirements/jobs.txt pyproject.toml
 	$(LOCK) $(LOCK_WITH) --extra dev --constraint requirements/jobs.txt --output-file requirements/dev.txt pyproject.toml
 	$(LOCK) $(LOCK_WITH) --constraint requirements/jobs.txt --output-file requirements/serving.txt requirements/serving.in

@@ -50,50 +50,56 @@ def snapshots_query(aggregates: Sequence[Aggregate], as_ofs: Sequence[dt.datetim
     """SQL over `orders`: `customer_id`, `as_of` and each aggregate by name, for ascending `as_ofs`.
 
     A window before `as_of` holds what had happened and was known strictly before it; one ahead of it holds
-    what happened, whenever that became known. A count over no orders is 0, any other aggregate null. Only
-    customers whose first order comes after all the windows are absent.
+    what happened, whenever that became known. A count over no orders is 0, any other aggregate null;
+    customers without an order in any of the windows may be absent.
 
     The orders are scanned once. For a single `as_of` they are aggregated as they are. For several, the edges
     of all windows cut time into segments, and the orders are first summed up by customer and segment: every
     window is a run of whole segments, so it is put together from few parts and not again from all orders.
     """
-    edges = sorted(
-        {edge for one in aggregates for as_of in as_ofs for edge in (one.start(as_of), one.end(as_of))}
-    )
-    orders = f"from orders where event_timestamp < {instant(edges[-1])}"
-    if len(as_ofs) == 1:
-        return _at_once(aggregates, as_ofs[0], orders)
-    return _from_parts(aggregates, as_ofs, edges=edges, orders=orders)
+    return _at_once(aggregates, as_ofs[0]) if len(as_ofs) == 1 else _from_parts(aggregates, as_ofs)
 
 
-def _at_once(aggregates: Sequence[Aggregate], as_of: dt.datetime, orders: str) -> str:
+def _at_once(aggregates: Sequence[Aggregate], as_of: dt.datetime) -> str:
+    conditions = [_conditions(one, as_of) for one in aggregates]
+    shared = _shared(conditions)
     columns = ",\n    ".join(
-        f"{one.function}({one.of}) filter (where {_holds(one, as_of)}) as {one.name}" for one in aggregates
+        f"{_filtered(f'{one.function}({one.of})', holds, shared)} as {one.name}"
+        for one, holds in zip(aggregates, conditions, strict=True)
     )
     return f"""
 select customer_id, {instant(as_of)} as as_of,
     {columns}
-{orders} group by customer_id"""
+from orders where {" and ".join(shared or ["true"])}
+group by customer_id"""
 
 
-def _holds(one: Aggregate, as_of: dt.datetime) -> str:
-    first, last = f"event_timestamp >= {instant(one.start(as_of))}", instant(one.end(as_of))
-    # Nothing is known before it happens, so what is known by then has happened by then.
-    until = f"event_timestamp < {last}" if one.ahead else f"available_at < {last}"
-    return " and ".join([one.where, first, until] if one.days else [one.where, until])
+def _conditions(one: Aggregate, as_of: dt.datetime) -> list[str]:
+    since = [f"event_timestamp >= {instant(one.start(as_of))}"] if one.days else []
+    # Nothing is known before it happens, so what is known by `as_of` has happened by then.
+    moment = "event_timestamp" if one.ahead else "available_at"
+    return [one.where, *since, f"{moment} < {instant(one.end(as_of))}"]
 
 
-def _from_parts(
-    aggregates: Sequence[Aggregate],
-    as_ofs: Sequence[dt.datetime],
-    *,
-    edges: Sequence[dt.datetime],
-    orders: str,
-) -> str:
-    """Of an order, `segment` counts the edges it came after, `known` the `as_ofs` by which it was not known."""
+def _shared(conditions: Sequence[Sequence[str]]) -> list[str]:
+    """What all of them ask for: the scan may leave out the other orders."""
+    return [one for one in conditions[0] if all(one in others for others in conditions)]
+
+
+def _filtered(call: str, conditions: Sequence[str], shared: Sequence[str]) -> str:
+    own = [one for one in conditions if one not in shared]
+    return f"{call} filter (where {' and '.join(own)})" if own else call
+
+
+def _from_parts(aggregates: Sequence[Aggregate], as_ofs: Sequence[dt.datetime]) -> str:
+    """`segment` counts the edges passed when an order happened, `known` the `as_ofs` when it became known."""
+    edges = sorted(
+        {edge for one in aggregates for as_of in as_ofs for edge in (one.start(as_of), one.end(as_of))}
+    )
     measures = {(one.function, one.of, one.where): f"part_{i}" for i, one in enumerate(aggregates)}
+    shared = _shared([[one.where] for one in aggregates])
     parts = ",\n        ".join(
-        f"{function}({of}) filter (where {where}) as {name}"
+        f"{_filtered(f'{function}({of})', [where], shared)} as {name}"
         for (function, of, where), name in measures.items()
     )
     columns = ",\n    ".join(
@@ -119,7 +125,7 @@ from (
         select *,
             {_passed("event_timestamp", edges)} as segment,
             {_passed("available_at", as_ofs)} as known
-        {orders}
+        from orders where {" and ".join([*shared, f"event_timestamp < {instant(edges[-1])}"])}
     ) as placed group by customer_id, segment, known
 ) as parts cross join (values
     {rows}

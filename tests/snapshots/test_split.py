@@ -1,0 +1,98 @@
+"""Spans of time that cannot see each other's labels; folds that keep groups together."""
+
+import datetime as dt
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from churnops.data_config import Churn, Snapshots, Split
+from churnops.errors import ConfigError, NotEnoughData
+from churnops.snapshots.split import folds, plan_dated, plan_spans
+
+FIRST = dt.datetime(2023, 1, 1)  # a UTC instant, as tables have it
+
+
+def day(number: int) -> dt.datetime:
+    return FIRST + dt.timedelta(days=number)
+
+
+@given(
+    history=st.integers(30, 900),
+    horizon=st.integers(1, 120),
+    active=st.integers(1, 400),
+    spacing=st.integers(1, 60),
+    train=st.integers(1, 12),
+)
+def test_no_label_reaches_into_the_next_span_or_beyond_the_data(history, horizon, active, spacing, train):
+    end = day(history)
+    try:
+        plan = plan_spans(
+            FIRST,
+            end,
+            Churn(horizon_days=horizon, active_days=active),
+            Snapshots(spacing_days=spacing, train=train),
+        )
+    except NotEnoughData:
+        assume(False)
+        return
+    ahead = dt.timedelta(days=horizon)
+    assert list(plan.as_ofs) == sorted(set(plan.as_ofs))
+    assert 1 <= len(plan.train) <= train
+    assert max(plan.train) + ahead <= min(plan.validation)
+    assert max(plan.validation) + ahead <= min(plan.test)
+    assert max(plan.test) + ahead <= end
+    assert min(plan.train) > FIRST
+
+
+def test_a_test_whose_labels_are_not_mature_is_refused():
+    snapshots = Snapshots(test_as_of=day(290).date())
+    with pytest.raises(ConfigError, match=r"not yet known.*the newest possible is 2023-09-28"):
+        plan_spans(FIRST, day(300), Churn(horizon_days=30, active_days=60), snapshots)
+
+
+def test_too_short_a_history_says_what_it_would_take():
+    with pytest.raises(NotEnoughData, match="two horizons back to train"):
+        plan_spans(FIRST, day(100), Churn(horizon_days=40, active_days=60), Snapshots())
+
+
+def dates(*counts):
+    return [{"as_of": day(30 * i), "n_rows": n, "n_churned": left} for i, (n, left) in enumerate(counts)]
+
+
+def test_dated_labels_are_split_by_date():
+    plan = plan_dated(dates((100, 20), (100, 20), (100, 20), (100, 20), (100, 20)))
+
+    assert plan.train == (day(0), day(30), day(60))
+    assert (plan.validation, plan.test) == ((day(90),), (day(120),))
+
+
+def test_a_date_without_churners_is_no_test_of_its_own():
+    plan = plan_dated(dates((100, 20), (100, 20), (100, 20), (100, 20), (100, 0)))
+
+    assert plan.test == (day(90), day(120))
+
+
+def test_too_few_dates_are_refused():
+    with pytest.raises(NotEnoughData, match="2 dates cannot be split"):
+        plan_dated(dates((100, 20), (100, 20)))
+
+
+@given(st.integers(3, 8), st.integers(0, 3))
+def test_folds_keep_groups_together_and_have_alike_churn(n_folds, seed):
+    rng = np.random.default_rng(seed)
+    group_N = np.repeat(np.arange(200), 2)
+    churned_N = np.repeat(rng.random(200) < 0.3, 2)
+    fold_N = folds(churned_N, group_N, Split(folds=n_folds, seed=seed))
+
+    assert set(fold_N) == set(range(n_folds))
+    assert (fold_N[::2] == fold_N[1::2]).all()
+    rates = [churned_N[fold_N == fold].mean() for fold in range(n_folds)]
+    assert max(rates) - min(rates) < 0.12
+
+
+def test_folds_need_customers_of_either_label():
+    churned_N = np.array([True, True] + [False] * 50)
+    with pytest.raises(NotEnoughData, match="5 folds need as many customers of either label; 2 are there"):
+        folds(churned_N, np.arange(52), Split())
