@@ -45,10 +45,11 @@ def build_dataset(
     """
     features, churn = _features(engine, tables, config), _churn(config)
     names = ", ".join(quoted(feature.name) for feature in features)
+    labels = labels_query(as_ofs, churn.active_days, horizon_days=churn.horizon_days)
     query = f"""
         select customer_id, as_of, churned, {names}
         from ({features_query(features, as_ofs, churn.active_days)}) as known
-        join ({labels_query(as_ofs, churn.horizon_days)}) as answers using (customer_id, as_of)
+        join ({labels}) as answers using (customer_id, as_of)
         order by as_of, customer_id
     """
     built = _write(engine, tables, query, features=features, to=to)
