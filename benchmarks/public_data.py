@@ -29,6 +29,8 @@ class PublicSet:
     least_auc: float
     most_auc: float
     references: tuple[str, ...]
+    findings: tuple[str, ...] = ()
+    """Kinds of leakage finding the audit must make, and no others."""
 
 
 SETS = {
@@ -79,6 +81,7 @@ SETS = {
             "boosting 0.994 with twins on both sides of the split, 0.965 with pairs kept together",
             "published 0.99 should be read with that in mind",
         ),
+        ("twins",),
     ),
 }
 
@@ -116,12 +119,16 @@ def run(name: str) -> dict[str, Any]:
 
 
 def faults(name: str, result: dict[str, Any]) -> list[str]:
-    """Where the chosen candidate is worse than expected, or too good to be true."""
+    """Where the chosen candidate is worse than expected or too good to be true, and the audit amiss."""
     expected = SETS[name]
     auc = chosen(result)["metrics"]["roc_auc"]["value"]
+    found = []
     if not expected.least_auc <= auc <= expected.most_auc:
-        return [f"{name}: test ROC AUC {auc:.4f} is not in [{expected.least_auc}, {expected.most_auc}]"]
-    return []
+        found.append(f"{name}: test ROC AUC {auc:.4f} is not in [{expected.least_auc}, {expected.most_auc}]")
+    kinds = tuple(one["kind"] for one in result["findings"])
+    if kinds != expected.findings:
+        found.append(f"{name}: the audit found {kinds}, expected {expected.findings}")
+    return found
 
 
 def chosen(result: dict[str, Any]) -> dict[str, Any]:
