@@ -53,6 +53,7 @@ class DuckDB:
         }
         with duckdb.connect(":memory:", config=config) as connection:
             connection.execute("set timezone = 'UTC'")
+            connection.execute("set enable_progress_bar = false")  # where no script runs, it writes to stdout
             for name, address in tables.items():
                 files = _literal(parquet_glob(address))
                 connection.execute(f"create view {quoted(name)} as select * from read_parquet('{files}')")
