@@ -96,11 +96,11 @@ def registered(recorded: Recorded, decision: Decision, champion_compared: str | 
 
 
 def verdict(candidates: Sequence[CandidateResult], chosen: str, best_baseline: str) -> str:
-    """Which candidate won, and whether the network earned its place."""
+    """Which candidate is in the bundle, and whether the network earned its place."""
     by_name = {candidate.name: candidate for candidate in candidates}
     auc = by_name[chosen].metrics["roc_auc"]
-    won = f"{chosen} is the best candidate: test ROC AUC {auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]."
-    said = [won]
+    figures = f"{auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]"
+    said = [f"{chosen} did best on the validation span and is in the bundle: test ROC AUC {figures}."]
     for name in NETWORKS:
         if name not in by_name:
             continue
