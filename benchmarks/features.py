@@ -160,11 +160,13 @@ def measured(way: Callable[..., None], orders: Path, as_ofs: Sequence[dt.datetim
 
 
 def _columns(as_of: str) -> str:
+    inside = {
+        days: f"filter (where event_timestamp >= {as_of} - interval {days} day)" for days in WINDOWS_DAYS
+    }
     windows = ", ".join(
-        f"""count(*) filter (where event_timestamp >= {as_of} - interval {days} day) as orders_{days}d,
-            cast(coalesce(sum(amount) filter (where event_timestamp >= {as_of} - interval {days} day), 0) as double)
-                as spend_{days}d"""
-        for days in WINDOWS_DAYS
+        f"""count(*) {window} as orders_{days}d,
+            cast(coalesce(sum(amount) {window}, 0) as double) as spend_{days}d"""
+        for days, window in inside.items()
     )
     return f"""(epoch({as_of}) - epoch(max(event_timestamp))) / 86400 as recency_days,
         (epoch({as_of}) - epoch(min(event_timestamp))) / 86400 as tenure_days, {windows}"""

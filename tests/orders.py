@@ -27,6 +27,7 @@ class Order:
     discount: float = 0.0
     lines: int = 1
     new_categories: int = 0
+    gap_days: float | None = None
 
     @property
     def at(self) -> dt.datetime:
@@ -51,7 +52,7 @@ def write_orders(path: Path, *orders: Order) -> str:
             "discount": Decimal(f"{one.discount:.4f}"),
             "lines": one.lines,
             "new_categories": one.new_categories,
-            "gap_seconds": None,
+            "gap_seconds": None if one.gap_days is None else int(one.gap_days * 86_400),
         }
         for one in orders
     ]

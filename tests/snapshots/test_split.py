@@ -3,13 +3,16 @@
 import datetime as dt
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from orders import NOON, Order, write_orders
 
 from churnops.data_config import Churn, Snapshots, Split
 from churnops.errors import ConfigError, NotEnoughData
-from churnops.snapshots.split import folds, plan_dated, plan_spans
+from churnops.snapshots.split import dates_query, folds, history_query, plan_dated, plan_spans
 
 FIRST = dt.datetime(2023, 1, 1)  # a UTC instant, as tables have it
 
@@ -74,12 +77,32 @@ def test_a_date_without_churners_is_no_test_of_its_own():
     assert plan.test == (day(90), day(120))
 
 
-def test_too_few_dates_are_refused():
-    with pytest.raises(NotEnoughData, match="2 dates cannot be split"):
-        plan_dated(dates((100, 20), (100, 20)))
+@pytest.mark.parametrize(
+    "counts", [[(100, 20)] * 2, [(100, 0)] * 5, [(100, 100)] * 5, [(100, 0)] * 4 + [(100, 9)]]
+)
+def test_too_few_dates_with_both_labels_are_refused(counts):
+    with pytest.raises(NotEnoughData, match=f"{len(counts)} dates cannot be split"):
+        plan_dated(dates(*counts))
 
 
-@given(st.integers(3, 8), st.integers(0, 3))
+def test_history_ends_at_the_midnight_after_the_last_event(tmp_path, engine):
+    orders = write_orders(tmp_path / "orders.parquet", Order("ann", -3.25), Order("bob", -1.5, late=9))
+
+    (history,) = engine.query(history_query(), {"orders": orders}).to_pylist()
+    assert history == {"first_event": NOON - dt.timedelta(days=3.25), "end": NOON - dt.timedelta(days=1)}
+
+
+def test_the_dates_of_a_labelled_table_are_counted(tmp_path, engine):
+    as_ofs = pa.array([day(30), day(0), day(30)], pa.timestamp("us"))
+    pq.write_table(
+        pa.table({"as_of": as_ofs, "churned": [True, False, False]}), tmp_path / "labelled.parquet"
+    )
+
+    counted = engine.query(dates_query(), {"labelled": str(tmp_path / "labelled.parquet")}).to_pylist()
+    assert counted == dates((1, 0), (2, 1))
+
+
+@pytest.mark.parametrize(("n_folds", "seed"), [(3, 0), (5, 1), (8, 2)])
 def test_folds_keep_groups_together_and_have_alike_churn(n_folds, seed):
     rng = np.random.default_rng(seed)
     group_N = np.repeat(np.arange(200), 2)
