@@ -13,6 +13,7 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -116,7 +117,7 @@ def main() -> None:
     asked = parser.parse_args()
     orders = asked.folder / f"orders-{asked.orders}-of-{asked.customers}.parquet"
     if not orders.exists():
-        write_orders(Population(customers=asked.customers), orders, orders=asked.orders)
+        apart(write_orders, Population(customers=asked.customers), orders, orders=asked.orders)
     print(f"{pq.read_metadata(orders).num_rows:,} orders of {asked.customers:,} customers")
     large = asked.orders > FITS_IN_MEMORY
     one: list[Callable[..., None]] = [ours, by_hand] if large else [ours, by_hand, by_pandas]
@@ -139,9 +140,7 @@ def compare(
     runs: dict[str, list[tuple[float, float]]] = {way.__name__: [] for way in ways}
     for _ in range(rounds):
         for way in ways:
-            # A new process each time: memory of an earlier one does not count.
-            with multiprocessing.get_context("spawn").Pool(1) as process:
-                runs[way.__name__].append(process.apply(measured, (way, orders, as_ofs)))
+            runs[way.__name__].append(apart(measured, way, orders, as_ofs))
     best = {name: min(seconds for seconds, _ in taken) for name, taken in runs.items()}
     print(title)
     for name, taken in runs.items():
@@ -150,6 +149,12 @@ def compare(
             f"  {name:<12}{best[name]:7.2f} s {max(peak for _, peak in taken):6.2f} GB {ratio:6.2f}x",
             flush=True,
         )
+
+
+def apart(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call it in a process of its own: the memory of one is not counted for another."""
+    with multiprocessing.get_context("spawn").Pool(1) as process:
+        return process.apply(function, args, kwargs)
 
 
 def measured(way: Callable[..., None], orders: Path, as_ofs: Sequence[dt.datetime]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from churnops.contracts.table import quoted
 from churnops.features.definitions import Feature
 from churnops.features.sql import ATTRIBUTES, SNAPSHOTS
 from churnops.snapshots.aggregates import snapshots_query
-from churnops.snapshots.spine import active
+from churnops.snapshots.spine import purchases
 
 
 def features_query(features: Sequence[Feature], as_ofs: Sequence[dt.datetime], active_days: int) -> str:
@@ -15,7 +15,7 @@ def features_query(features: Sequence[Feature], as_ofs: Sequence[dt.datetime], a
 
     Reads `orders`, once, and `customers` if a feature is taken from it; a customer it lacks has nulls there.
     """
-    asked = active(active_days)
+    asked = purchases(active_days)
     used = dict.fromkeys((asked, *(one for feature in features for one in feature.expression.aggregates)))
     columns = ",\n    ".join(f"{feature.expression.sql} as {quoted(feature.name)}" for feature in features)
     people = ""

@@ -9,6 +9,7 @@ from typing import Literal
 
 from churnops.contracts.table import quoted
 from churnops.snapshots.aggregates import Aggregate
+from churnops.snapshots.spine import purchases
 
 SNAPSHOTS, ATTRIBUTES = "seen", "attributes"
 """What a query calls the rows of `snapshots_query`, and those of the customers' or the labelled table."""
@@ -28,12 +29,13 @@ class Expression:
 
 def orders(days: int | None = None) -> Expression:
     """How many purchases."""
-    return _whole(Aggregate(_named("orders", days), "count", "*", days=days))
+    return _whole(purchases(days))
 
 
 def spend(days: int | None = None) -> Expression:
     """Money of the purchases; 0 without any."""
-    return _whole(Aggregate(_named("spend", days), "sum", "amount", days=days))
+    name = "sum_amount" if days is None else f"sum_amount_{days}d"
+    return _whole(Aggregate(name, "sum", "amount", days=days))
 
 
 def returns() -> Expression:
@@ -144,7 +146,3 @@ def _value(aggregate: Aggregate) -> str:
 
 def _attribute(column: str) -> str:
     return f"{ATTRIBUTES}.{quoted(column)}"
-
-
-def _named(what: str, days: int | None) -> str:
-    return f"n_{what}" if days is None else f"n_{what}_{days}d"

@@ -5,7 +5,7 @@ does calendar arithmetic of its own.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,7 +50,7 @@ def snapshots_query(aggregates: Sequence[Aggregate], as_ofs: Sequence[dt.datetim
     """SQL over `orders`: `customer_id`, `as_of` and each aggregate by name, for ascending `as_ofs`.
 
     A window before `as_of` holds what had happened and was known strictly before it; one ahead of it holds
-    what happened, whenever that became known. A count over no orders is 0, any other aggregate null;
+    what happened, whenever that became known. Over no orders an aggregate is null, a count null or 0;
     customers without an order in any of the windows may be absent.
 
     The orders are scanned once. For a single `as_of` they are aggregated as they are. For several, the edges
@@ -61,89 +61,86 @@ def snapshots_query(aggregates: Sequence[Aggregate], as_ofs: Sequence[dt.datetim
 
 
 def _at_once(aggregates: Sequence[Aggregate], as_of: dt.datetime) -> str:
-    conditions = [_conditions(one, as_of) for one in aggregates]
-    shared = _shared(conditions)
-    columns = ",\n    ".join(
-        f"{_filtered(f'{one.function}({one.of})', holds, shared)} as {one.name}"
-        for one, holds in zip(aggregates, conditions, strict=True)
-    )
+    calls = {one.name: f"{one.function}({one.of})" for one in aggregates}
+    columns, where = _selected(calls, [_conditions(one, as_of) for one in aggregates])
     return f"""
 select customer_id, {instant(as_of)} as as_of,
     {columns}
-from orders where {" and ".join(shared or ["true"])}
+from orders where {where}
 group by customer_id"""
 
 
 def _conditions(one: Aggregate, as_of: dt.datetime) -> list[str]:
+    """What is true of the orders that count."""
     since = [f"event_timestamp >= {instant(one.start(as_of))}"] if one.days else []
     # Nothing is known before it happens, so what is known by `as_of` has happened by then.
     moment = "event_timestamp" if one.ahead else "available_at"
     return [one.where, *since, f"{moment} < {instant(one.end(as_of))}"]
 
 
-def _shared(conditions: Sequence[Sequence[str]]) -> list[str]:
-    """What all of them ask for: the scan may leave out the other orders."""
-    return [one for one in conditions[0] if all(one in others for others in conditions)]
-
-
-def _filtered(call: str, conditions: Sequence[str], shared: Sequence[str]) -> str:
-    own = [one for one in conditions if one not in shared]
-    return f"{call} filter (where {' and '.join(own)})" if own else call
-
-
 def _from_parts(aggregates: Sequence[Aggregate], as_ofs: Sequence[dt.datetime]) -> str:
-    """`segment` counts the edges passed when an order happened, `known` the `as_ofs` when it became known."""
     edges = sorted(
         {edge for one in aggregates for as_of in as_ofs for edge in (one.start(as_of), one.end(as_of))}
     )
     measures = {(one.function, one.of, one.where): f"part_{i}" for i, one in enumerate(aggregates)}
-    shared = _shared([[one.where] for one in aggregates])
-    parts = ",\n        ".join(
-        f"{_filtered(f'{function}({of})', [where], shared)} as {name}"
-        for (function, of, where), name in measures.items()
-    )
-    columns = ",\n    ".join(
-        _put_together(one, measures[one.function, one.of, one.where]) for one in aggregates
-    )
-    bounds = {}  # where each window begins and ends, in segments, for each `as_of`
+    calls = {}
     for one in aggregates:
-        if one.days:
-            bounds[f"since_{_window(one)}"] = [edges.index(one.start(as_of)) + 1 for as_of in as_ofs]
-        if one.ahead:
-            bounds[f"until_{_window(one)}"] = [edges.index(one.end(as_of)) + 1 for as_of in as_ofs]
-    rows = ",\n    ".join(
-        f"({', '.join(map(str, row))})"
-        for row in zip(range(len(as_ofs)), map(instant, as_ofs), *bounds.values(), strict=True)
-    )
+        function = "sum" if one.function == "count" else one.function
+        calls[one.name] = f"{function}({measures[one.function, one.of, one.where]})"
+    columns, where = _selected(calls, [_run(one) for one in aggregates])
+    bounds = {"nth": [str(nth) for nth, _ in enumerate(as_ofs)], "as_of": [instant(one) for one in as_ofs]}
+    for one in aggregates:
+        bounds[f"since_{_window(one)}"] = [str(edges.index(one.start(as_of)) + 1) for as_of in as_ofs]
+        bounds[f"until_{_window(one)}"] = [str(edges.index(one.end(as_of)) + 1) for as_of in as_ofs]
+    snapshots = ",\n    ".join(f"({', '.join(row)})" for row in zip(*bounds.values(), strict=True))
     return f"""
 select customer_id, as_of,
     {columns}
-from (
-    select customer_id, segment, known,
-        {parts}
-    from (
-        select *,
-            {_passed("event_timestamp", edges)} as segment,
-            {_passed("available_at", as_ofs)} as known
-        from orders where {" and ".join([*shared, f"event_timestamp < {instant(edges[-1])}"])}
-    ) as placed group by customer_id, segment, known
+from ({_parts(measures, edges, as_ofs)}
 ) as parts cross join (values
-    {rows}
-) as snapshots({", ".join(["nth", "as_of", *bounds])})
+    {snapshots}
+) as snapshots({", ".join(bounds)})
+where {where}
 group by customer_id, as_of"""
 
 
-def _put_together(one: Aggregate, part: str) -> str:
-    window = _window(one)
-    since = [f"segment >= since_{window}"] if one.days else []
-    until = f"segment < until_{window}" if one.ahead else "known <= nth"
-    function = "sum" if one.function == "count" else one.function
-    whole = f"{function}({part}) filter (where {' and '.join([*since, until])})"
-    return f"{f'coalesce({whole}, 0)' if one.function == 'count' else whole} as {one.name}"
+def _parts(
+    measures: Mapping[tuple[Function, str, str], str],
+    edges: Sequence[dt.datetime],
+    as_ofs: Sequence[dt.datetime],
+) -> str:
+    """`segment` counts the edges passed when an order happened, `known` the `as_ofs` when it became known."""
+    calls = {name: f"{function}({of})" for (function, of, _), name in measures.items()}
+    columns, where = _selected(calls, [[condition] for _, _, condition in measures])
+    return f"""
+select customer_id, segment, known,
+    {columns}
+from (
+    select *,
+        {_passed("event_timestamp", edges)} as segment,
+        {_passed("available_at", as_ofs)} as known
+    from orders where event_timestamp < {instant(edges[-1])} and {where}
+) as placed group by customer_id, segment, known"""
+
+
+def _run(one: Aggregate) -> list[str]:
+    """What is true of the parts that count."""
+    since = [f"segment >= since_{_window(one)}"] if one.days else []
+    return [*since, f"segment < until_{_window(one)}" if one.ahead else "known <= nth"]
 
 
 def _window(one: Aggregate) -> str:
-    return f"{one.days}d_{'ahead' if one.ahead else 'before'}"
+    return f"{one.days or 'all'}_days_{'ahead' if one.ahead else 'before'}"
+
+
+def _selected(calls: Mapping[str, str], conditions: Sequence[Sequence[str]]) -> tuple[str, str]:
+    """Each call by name, over the rows its conditions are true of; and what all of them share, for the scan."""
+    shared = [one for one in conditions[0] if all(one in others for others in conditions)]
+    columns = []
+    for (name, call), condition in zip(calls.items(), conditions, strict=True):
+        own = [one for one in condition if one not in shared]
+        columns.append(f"{call} filter (where {' and '.join(own)}) as {name}" if own else f"{call} as {name}")
+    return ",\n    ".join(columns), " and ".join(shared or ["true"])
 
 
 def _passed(column: str, edges: Sequence[dt.datetime], before: int = 0) -> str:

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from churnops.snapshots.aggregates import Aggregate, snapshots_query
-from churnops.snapshots.spine import active
+from churnops.snapshots.spine import purchases
 
 
 def labels_query(as_ofs: Sequence[dt.datetime], active_days: int, *, horizon_days: int) -> str:
@@ -13,8 +13,8 @@ def labels_query(as_ofs: Sequence[dt.datetime], active_days: int, *, horizon_day
     Churned is who buys nothing in `[as_of, as_of + horizon_days)`; a return is no purchase, and when one
     became known does not matter. The caller sees to it that the orders reach to the end of that window.
     """
-    asked = active(active_days)
+    asked = purchases(active_days)
     bought = Aggregate("n_bought", "count", "*", days=horizon_days, ahead=True)
-    return f"""select customer_id, as_of, {bought.name} = 0 as churned
+    return f"""select customer_id, as_of, coalesce({bought.name}, 0) = 0 as churned
         from ({snapshots_query([asked, bought], as_ofs)}) as seen
         where {asked.name} > 0"""
