@@ -134,7 +134,7 @@ def _window(one: Aggregate) -> str:
 
 
 def _selected(calls: Mapping[str, str], conditions: Sequence[Sequence[str]]) -> tuple[str, str]:
-    """Each call by name, over the rows its conditions are true of; and what all of them share, for the scan."""
+    """Each call by name, over the rows its conditions are true of; and what they all share, for the scan."""
     shared = [one for one in conditions[0] if all(one in others for others in conditions)]
     columns = []
     for (name, call), condition in zip(calls.items(), conditions, strict=True):
