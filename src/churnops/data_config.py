@@ -69,6 +69,8 @@ class Cancelled(FrozenModel):
     column: str
     values: tuple[str, ...] = ()
     prefix: str = ""
+    whole_order: bool = False
+    """Whether a line without a mark goes with the marked ones of its order, as where only the first has one."""
 
 
 class Transactions(SourceTable):

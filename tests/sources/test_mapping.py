@@ -46,15 +46,36 @@ NUMBERS = {
         "$-5": -5,
         "12.50 €": 12.5,
         "£5": 5,
+        "₹1,234": 1234,
+        "EUR 12.50": 12.5,
+        "12.50 USD": 12.5,
+        "(5.00)": -5,
+        "($1,250.00)": -1250,
+        "5.00-": -5,
         "true": 1,
         "False": 0,
     },
-    ",": {"12,5": 12.5, "1.234,50": 1234.5, "1.234": 1234, "1 234,5 €": 1234.5, "-,5": -0.5, "12": 12},
+    ",": {"12,5": 12.5, "1.234,50": 1234.5, "1.234": 1234, "1 234,5 €": 1234.5, "-,5": -0.5, "12": 12}
+    | {"1.234,50-": -1234.5, "12,50 EUR": 12.5},
 }
 NO_NUMBERS = {
     ".": [
         *["12,5", "0,125", "1,23", "1,2345", "12,34.5", "1.234,50"],
-        *["12%", "(5.00)", "1_000", "0x1F", "inf", "1e999", "--5", "€5€", "five", "5-"],
+        *[
+            "1_000",
+            "0x1F",
+            "inf",
+            "1e999",
+            "--5",
+            "€5€",
+            "five",
+            "(5",
+            "5)",
+            "-5-",
+            "(-5)",
+            "12 XYZ",
+            "12EURO",
+        ],
     ],
     ",": ["12.5", "1,234.50", "0.125", "1,2,3"],
 }
@@ -73,6 +94,11 @@ def test_what_is_no_number_is_none_though_present(read, decimal):
     assert read(mapping.number, values, decimal) == [None] * len(values)
     assert read(mapping.money, values, decimal) == [None] * len(values)
     assert read(mapping.present, values, decimal) == values
+
+
+def test_a_percentage_is_a_number_but_no_money(read):
+    assert read(mapping.number, ["12%", "-3.5 %", "%"]) == [12, -3.5, None]
+    assert read(mapping.money, ["12%", "-3.5 %", "%"]) == [None] * 3
 
 
 def test_blanks_and_words_for_nothing_are_missing(read):
@@ -185,7 +211,9 @@ def test_instants_are_utc(read, value, format_, timezone, instant):
 def test_instants_of_any_unit_become_microseconds(read, unit):
     for zone in (None, "Europe/Berlin"):
         values = pa.array([NOON], pa.timestamp(unit, zone))
-        assert read(lambda field: mapping.instant(field, "native", "UTC"), values) == [NOON]
+        moment = partial(mapping.instant, format_="native", timezone="UTC")
+        assert read(moment, values) == [NOON]
+        assert read(lambda field: f"typeof({moment(field)})", values) == ["TIMESTAMP"]
 
 
 @pytest.mark.parametrize("value", ["Yes", " yes", "YES "])

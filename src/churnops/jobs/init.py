@@ -158,7 +158,7 @@ def _write(path: Path, proposal: Proposal) -> None:
 
 def _name(request: Request) -> str:
     """The name of the file, or of its folder where the file's says nothing; small letters, digits and `_`."""
-    path = Path(request.customers).absolute()
+    path = (request.source_dir / request.customers).absolute()
     stem = plain(path.name.split(".")[0])
     said = plain(path.parent.name) if stem in _SAYS_NOTHING else stem
     ascii_only = re.sub(r"[^a-z0-9]+", "_", said).strip("_")

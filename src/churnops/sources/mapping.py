@@ -3,9 +3,10 @@ r"""SQL that turns one staged column into text, an id, a number, money, an insta
 Every expression is null where the value is missing or cannot be used; `present` is null only where it is
 missing. Text loses the blanks around it. Blank is missing, and so are `MISSING` words, except in categories.
 
-A number is digits with the source's decimal sign, and may have a sign, one of € $ £ before or after it, and
-thousands separators if every group after the first has three digits and the first does not start with 0.
-Anything else is no number: 12%, (5.00), 1_000, 0x1F, inf. An instant before 1900 or after 2199 is a slip of
+A number is digits with the source's decimal sign, and may have a sign, a currency (€ $ £ ¥ ₹ or one of
+`CURRENCIES`) before or after it, and thousands separators if every group after the first has three digits and
+the first does not start with 0. As accounts have it, (5.00) and 5.00- are negative. A number, but not money,
+may be a percentage: 12% is 12. Anything else is no number: 1_000, 0x1F, inf. An instant before 1900 or after 2199 is a slip of
 the keyboard or stands in for nothing, so it cannot be used either.
 """
 
@@ -19,6 +20,9 @@ from churnops.sources.csv_text import literal
 
 MISSING = ("nan", "null", "none", "na", "n/a", "#n/a", "nat", "\\n")
 """What programs write for nothing, in small letters."""
+
+CURRENCIES = ("EUR", "USD", "GBP", "CHF", "JPY", "INR", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN")
+"""Codes that may stand beside a number."""
 
 Kind = Literal["text", "floating", "exact", "boolean", "date", "instant", "zoned", "other"]
 _KINDS: dict[Kind, tuple[str, ...]] = {
@@ -110,7 +114,7 @@ def as_word(value: str) -> str:
 def number(field: Field) -> str:
     """A finite DOUBLE; booleans are 1 and 0."""
     if field.kind == "text":
-        return _in_text(field, "double")
+        return _in_text(field, "double", ending=" ?%")
     if field.kind == "floating":
         return f"case when isfinite({field.raw}) then cast({field.raw} as double) end"
     if field.kind in ("exact", "boolean"):
@@ -132,7 +136,7 @@ def instant(field: Field, format_: str, timezone: str) -> str:
     `format_` is strptime's, `epoch`, `epoch_ms` or `native`; typed columns are read as what they are.
     """
     if field.kind == "zoned":
-        moment = f"timezone('UTC', {field.raw})"
+        moment = f"timezone('UTC', cast({field.raw} as timestamptz))"
     elif field.kind in ("instant", "date"):
         moment = _in_utc(f"cast({field.raw} as timestamp)", timezone)
     elif format_ in ("epoch", "epoch_ms"):
@@ -153,19 +157,34 @@ def _in_utc(moment: str, timezone: str) -> str:
     return moment if timezone == "UTC" else f"timezone('UTC', timezone({literal(timezone)}, {moment}))"
 
 
-def _in_text(field: Field, sql_type: str) -> str:
+def _in_text(field: Field, sql_type: str, *, ending: str = "") -> str:
     value, point = field.raw, field.decimal
     # Most text is plain: the engine's own reading, but for what it takes for a number and people do not.
     plain = (
         value if point == "." else f"case when not contains({value}, '.') then replace({value}, ',', '.') end"
     )
     read = f"try_cast({plain} as {sql_type})"
-    groups = "|".join(f"(?:{mark}[0-9]{{3}})+" for mark in _THOUSANDS[point])
-    body = rf"(?:(?:[1-9][0-9]{{0,2}}(?:{groups})|[0-9]+)(?:\{point}[0-9]*)?|\{point}[0-9]+)"
-    pattern = f"(?:[+-]?[€$£] ?|[€$£] ?[+-]|[+-]?){body}|[+-]?{body} ?[€$£]"
-    digits = f"replace(regexp_replace({value}, '[^0-9{point}+-]', '', 'g'), '{point}', '.')"
+    digits = f"replace(regexp_replace({value}, '[^0-9{point}]', '', 'g'), '{point}', '.')"
+    negative = f"case when contains({value}, '-') or starts_with({value}, '(') then -1 else 1 end"
     return (
         f"case when isfinite(cast({read} as double)) and not contains({value}, '_') then {read}"
-        f" when regexp_full_match({value}, {literal(pattern)}) then try_cast({digits} as {sql_type})"
+        f" when regexp_full_match({value}, {literal(_written(point, ending))})"
+        f" then cast({negative} * try_cast({digits} as {sql_type}) as {sql_type})"
         f" when lower({value}) = 'true' then 1 when lower({value}) = 'false' then 0 end"
     )
+
+
+def _written(point: str, ending: str) -> str:
+    """The pattern of numbers as people write them; `ending` is one more that may stand behind."""
+    groups = "|".join(f"(?:{mark}[0-9]{{3}})+" for mark in _THOUSANDS[point])
+    body = rf"(?:(?:[1-9][0-9]{{0,2}}(?:{groups})|[0-9]+)(?:\{point}[0-9]*)?|\{point}[0-9]+)"
+    unit = f"(?:[€$£¥₹]|{'|'.join(CURRENCIES)})"
+    behind = "|".join(filter(None, (f" ?{unit}", ending)))
+    forms = (
+        f"[+-]?{unit} ?{body}",
+        f"{unit} ?[+-]{body}",
+        f"[+-]?{body}(?:{behind})?",
+        f"{body}-(?: ?{unit})?",
+        rf"\((?:{unit} ?)?{body}(?: ?{unit})?\)",
+    )
+    return "|".join(forms)

@@ -82,10 +82,14 @@ def _cancelled(source: Cancelled, column: Field) -> Rule:
     words = [f"{mapping.word(column)} = {literal(mapping.as_word(value))}" for value in source.values]
     if source.prefix:
         words.append(f"starts_with(lower({mapping.text(column)}), {literal(source.prefix.lower())})")
+    marked = " or ".join(words) or "false"
+    if source.whole_order:
+        unmarked = f"{mapping.present(column)} is null"
+        marked += f" or ({unmarked} and bool_or({marked}) over (partition by customer_id, purchase))"
     return Rule(
         name="cancelled",
         column=column.name,
-        broken=" or ".join(words) or "false",
+        broken=marked,
         shown=mapping.text(column),
         action="drop",
     )

@@ -29,7 +29,7 @@ def lines(header: str, rows: Sequence[Sequence[Any]], delimiter: str = ",") -> I
         yield delimiter.join(map(str, row))
 
 
-def rows(n: int = 120) -> Iterator[tuple[int, Random]]:
-    """Numbers of rows, and chance."""
+def labelled_rows(n: int = 200) -> Iterator[tuple[int, Random, bool]]:
+    """The number of each row, chance, and whether its customer left, as every fourth does."""
     random = Random(2)
-    return ((i, random) for i in range(n))
+    return ((i, random, random.random() < 0.25) for i in range(n))

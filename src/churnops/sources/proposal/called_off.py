@@ -12,6 +12,7 @@ from churnops.sources.proposal.profile import Column
 
 _CANCELLED = (
     r"cancel|(^|_)void|storn|annul|fail|declin|reject|abandon|unpaid|not_paid|denied|unavailable|abgebrochen"
+    r"|expired"
 )
 _BOUGHT = r"^(purchased?|order(ed)?|sales?|sold|buy|bought|transactions?|kauf|gekauft|checkout_completed?)$"
 _LOOKED = r"view|click|cart|search|impression|wish|visit|log_?in|log_?out|sign_?up|session|scroll|page|browse"
@@ -26,9 +27,26 @@ def called_off(log: Log, amount: str) -> Cancelled | None:
         found = _of_time(column) or _of_words(log, column, amount)
         if found:
             told = ", ".join(found.values) or f"values that begin with {found.prefix}"
-            log.because("cancelled", f"not purchases: {told}")
-            return found
+            whole = _is_of_first_lines(log, column, found)
+            more = "; a line without a mark goes with the others of its order" if whole else ""
+            log.because("cancelled", f"not purchases: {told}{more}")
+            return found.model_copy(update={"whole_order": whole})
     return _of_order_number(log, amount)
+
+
+def _is_of_first_lines(log: Log, column: Column, mark: Cancelled) -> bool:
+    """Whether every order has one line with a value, and other lines without."""
+    if not mark.values or column.present == log.table.rows:
+        return False
+    found = log.count(
+        f""", orders as (
+            select count(*) as n_lines, count(status) as n_marked from lines
+            where customer is not null group by customer, {"purchase" if log.order else "moment"})
+        select count(*) as n_orders, count(*) filter (where n_marked = 1) as n_firsts,
+               count(*) filter (where n_lines > 1) as n_several from orders""",
+        status=mapping.present(log.table.field(column.name)),
+    )
+    return bool(found["n_several"] and found["n_firsts"] >= _MOSTLY * found["n_orders"])
 
 
 def _of_time(column: Column) -> Cancelled | None:

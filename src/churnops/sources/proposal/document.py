@@ -11,7 +11,7 @@ from tomlkit.items import Item, Table
 
 from churnops.sources.proposal.propose import Proposal
 
-_WIDTH, _LONGEST = 110, 150
+_WIDTH, _LONGEST = 110, 120
 _MEANS = {
     "name": "names what is made of this data",
     "version": "raise it when the meaning of churn changes",
@@ -54,9 +54,8 @@ _MEANS |= {
     for key in _TABLE_KEYS
     if f"transactions{key}" not in _MEANS
 }
-_OPTIONAL = ("known_at", "amount", "unit_price", "quantity", "cancelled", "as_of", "label")
-"""Keys left out where they are empty; other empty ones stay, for a person to fill in."""
-_CSV_ONLY = ("delimiter", "encoding", "decimal")
+_IF_UNUSUAL: dict[str, Any] = {"encoding": "utf-8", "decimal": "."}
+"""Keys left out where they say what they would say anyway."""
 
 Container = TOMLDocument | Table
 
@@ -70,37 +69,49 @@ def render(proposal: Proposal) -> str:
     for key in ("name", "version", "shape"):
         _add(document, key, _item(content[key]), comment=_comment(key, proposal.reasons))
     for section in _sections(content):
-        document.add(section, _table(section, content[section], proposal.reasons))
+        part = _repairs(content) if section == "repairs" else content[section]
+        document.add(section, _table(section, part, proposal.reasons))
     return tomlkit.dumps(document)
 
 
 def _head(proposal: Proposal) -> Iterator[str]:
     yield "Proposed by `churnops init` from what the files hold. Read and correct it before `churnops run`."
-    for note in proposal.notes:
-        yield from textwrap.wrap(_one_line(note), _WIDTH - 2, subsequent_indent="  ")
     for warning in proposal.warnings:
         yield ""
         yield from textwrap.wrap(f"WARNING: {_one_line(warning)}", _WIDTH - 2, subsequent_indent="  ")
+    if proposal.notes:
+        yield ""
+    for note in proposal.notes:
+        yield from textwrap.wrap(f"Found: {_one_line(note)}", _WIDTH - 2, subsequent_indent="  ")
     yield ""
 
 
 def _sections(content: Mapping[str, Any]) -> list[str]:
+    """The tables that mean something for this shape."""
     if content["shape"] == "purchases":
-        return [
-            key
-            for key in ("customers", "transactions", "repairs", "churn", "snapshots", "leakage")
-            if key in content
-        ]
-    return ["customers", "repairs", "snapshots" if "as_of" in content["customers"] else "split", "leakage"]
+        used = ("customers", "transactions", "repairs", "churn", "snapshots", "leakage")
+    else:
+        spans = "snapshots" if "as_of" in content["customers"] else "split"
+        used = ("customers", "repairs", spans, "leakage")
+    return [section for section in used if section in content]
+
+
+def _repairs(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The rules that these tables can break."""
+    customers, log = content.get("customers", {}), content.get("transactions", {})
+    can_break = {
+        "missing_id": customers.get("id") or log,
+        "bad_time": log or "as_of" in customers,
+        "repeated_customer": customers.get("id"),
+        "missing_label": "label" in customers,
+        "zero_amount": log.get("amount") or log.get("unit_price"),
+    }
+    return {rule: action for rule, action in content["repairs"].items() if can_break.get(rule, True)}
 
 
 def _table(section: str, content: Mapping[str, Any], reasons: Mapping[str, str]) -> Table:
     table = tomlkit.table()
     written = [key for key, value in content.items() if _is_written(key, value, content)]
-    for place, reason in reasons.items():
-        loose = place.removeprefix(f"{section}.")
-        if loose != place and loose.split(".")[0] not in written:
-            _say(table, f"{loose}: {reason}")
     for key in written:
         place = f"{section}.{key}"
         if place == "customers.columns":
@@ -110,13 +121,19 @@ def _table(section: str, content: Mapping[str, Any], reasons: Mapping[str, str])
             table.add(key, _item(content[key]))
         else:
             _add(table, key, _item(content[key]), comment=_comment(place, reasons))
+    for place, reason in reasons.items():
+        loose = place.removeprefix(f"{section}.")
+        if loose != place and loose.split(".")[0] not in written:
+            _say(table, f"{loose}: {reason}")
     return table
 
 
 def _is_written(key: str, value: Any, content: Mapping[str, Any]) -> bool:
-    if key in _CSV_ONLY and content.get("format") == "parquet":
+    if key in ("delimiter", *_IF_UNUSUAL) and content.get("format") == "parquet":
         return False
-    return bool(value) or key not in _OPTIONAL or (key == "amount" and not content["unit_price"])
+    if key in _IF_UNUSUAL:
+        return bool(value != _IF_UNUSUAL[key])
+    return value != ""
 
 
 def _columns(columns: Mapping[str, Mapping[str, str]], reasons: Mapping[str, str]) -> Table:
@@ -150,12 +167,16 @@ def _say(table: Container, text: str) -> None:
 
 
 def _item(value: Any) -> Item:
+    """A value, a table within the line; there, what is empty or does not apply is left out."""
     if not isinstance(value, Mapping):
         scalar: Item = tomlkit.item(value)
         return scalar
-    item = tomlkit.inline_table()
-    item.update({key: part for key, part in value.items() if part not in ("", [])})
-    return item
+    said = {key: part for key, part in value.items() if part not in ("", [], False)}
+    if re.search(r"%z|^epoch", said.get("format", "")):  # such times are no zone's
+        said.pop("timezone", None)
+    parts = ", ".join(f"{key} = {tomlkit.item(part).as_string()}" for key, part in said.items())
+    inline: Item = tomlkit.value(f"{{ {parts} }}" if parts else "{}")
+    return inline
 
 
 def _one_line(text: str) -> str:

@@ -30,6 +30,7 @@ def read_labelled(table: Profile, label: Column, inquiry: Inquiry) -> Customers:
     for name, reason in known_afterwards(table, said, kept, inquiry).items():
         columns[name] = AttributeColumn(role="dropped")
         inquiry.remarks.because(f"customers.columns.{name}", reason)
+        inquiry.remarks.warn(f"'{name}' is dropped, as if known only once somebody left: {reason}.")
     return Customers(
         **table.source.model_dump(exclude={"id_format"}),
         id_format=id_format(table.columns[id_]) if id_ else "text",

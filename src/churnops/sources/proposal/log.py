@@ -78,7 +78,8 @@ def _time(log: Log) -> TimeColumn:
     format_ = format_of(log.table, best.name, "transactions.time", log.inquiry)
     fit = next(fit for fit in best.times if fit.format == format_)
     others = [column.name for column in options if column is not best]
-    zone = "" if best.kind == "zoned" or "%z" in format_ else "; without an offset, so UTC"
+    is_zoned = best.kind == "zoned" or "%z" in format_ or format_.startswith("epoch")
+    zone = "" if is_zoned else "; without an offset, so UTC"
     log.because(
         "time",
         f"{fit.days} days, {fit.first:%Y-%m-%d} to {fit.last:%Y-%m-%d}{zone}"

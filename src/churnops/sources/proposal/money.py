@@ -66,7 +66,7 @@ def discount(log: Log) -> str:
         return ""
     others = [column.name for column in options if column is not best]
     log.because(
-        "discount", f"up to {_size(best):g}" + (f"; not added: {', '.join(others)}" if others else "")
+        "discount", f"up to {_size(best):.10g}" + (f"; not added: {', '.join(others)}" if others else "")
     )
     return best.name
 
@@ -74,6 +74,7 @@ def discount(log: Log) -> str:
 def _is_money(column: Column) -> bool:
     return (
         column.kind != "boolean"
+        and column.percents == 0
         and column.distinct > 1
         and column.numbers >= _NUMBERS * max(1, column.present)
     )
@@ -97,7 +98,7 @@ def _amount(log: Log, column: Column, others: list[Column]) -> Money:
         )
     _tell_returns(log, sql)
     named = f"; other money: {', '.join(other.name for other in others)}" if others else ""
-    log.because("amount", f"{column.minimum:g} to {column.maximum:g}{named}")
+    log.because("amount", f"{column.minimum:.10g} to {column.maximum:.10g}{named}")
     return Money(amount=column.name, sql=sql)
 
 
@@ -112,9 +113,11 @@ def _repeats_order_total(log: Log, column: Column) -> bool:
     found = log.count(
         """, orders as (
             select min(amount) as lowest, max(amount) as highest from lines
-            where customer is not null group by customer, purchase having count(amount) > 1)
+            where customer is not null and amount is not null
+            group by customer, purchase having count(distinct line) > 1)
         select count(*) as n_orders, count(*) filter (where lowest = highest) as n_same from orders""",
         amount=mapping.number(log.table.field(column.name)),
+        line=f"hash({', '.join(log.table.field(name).raw for name in log.table.columns)})",  # a copy is no line
     )
     return bool(found["n_orders"] >= _ORDERS_TOLD and found["n_same"] >= _SAME * found["n_orders"])
 

@@ -22,8 +22,10 @@ _FEW = 2_000  # columns with more distinct values are not asked for their common
 _SAMPLE_ROWS = 5_000
 _BATCH = 10  # columns counted together: different values take memory
 _EXACT_ROWS = 2_000_000  # beyond, distinct values are counted to within a few percent
+_UNIT = f"(?:[€$£¥₹]|{'|'.join(mapping.CURRENCIES)})"
 _NUMBER_LIKE = re.compile(
-    r"[-+€$£]{0,2} ?\d[\d.,' \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}]*[€$£]?|[.,]\d+|true|false",
+    rf"[-+(]?(?:{_UNIT} ?)?[-+]?\d[\d.,' \N{{NO-BREAK SPACE}}\N{{NARROW NO-BREAK SPACE}}]*(?: ?{_UNIT}|%)?[-)]?"
+    r"|[-+]?[.,]\d+|true|false",
     re.IGNORECASE,
 )
 _POINTED = re.compile(r"\d[.,]\d")
@@ -61,6 +63,8 @@ class Column:
     """Values of text that are digits and start with 0."""
     pointed: int = 0
     """Values of text that are digits and end in `.0`."""
+    percents: int = 0
+    """Values of text that end in a percent sign."""
     length: float = 0
     """Characters of text, on average."""
     times: tuple[TimeFit, ...] = ()
@@ -201,6 +205,7 @@ def _counts_query(tries: Sequence[_Tries], *, exact: bool) -> str:
             counts += [
                 f"count(*) filter (where regexp_full_match(p{i}, '0[0-9]+')) as padded_{i}",
                 f"count(*) filter (where regexp_full_match(p{i}, '[0-9]+[.]0+')) as pointed_{i}",
+                f"count(*) filter (where suffix(p{i}, '%')) as percents_{i}",
                 f"coalesce(avg(length(p{i})), 0) as length_{i}",
             ]
         for j, format_ in enumerate(each.formats):
@@ -229,7 +234,7 @@ def _column(each: _Tries, counts: Mapping[str, Any], *, i: int) -> Column:
         if counts[f"fits_{i}_{j}"]
     ]
     keys = ["present", "distinct", "numbers", "whole", "minimum", "maximum"]
-    keys += ["padded", "pointed", "length"] if each.field.kind == "text" else []
+    keys += ["padded", "pointed", "percents", "length"] if each.field.kind == "text" else []
     return Column(
         name=each.field.name,
         kind=each.field.kind,

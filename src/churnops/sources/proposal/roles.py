@@ -87,7 +87,7 @@ def _number(column: Column, rows: int) -> Choice:
             return _CATEGORICAL, f"{column.distinct} codes{_missing(column, rows)}"
         return _DROPPED, f"an id or code with {column.distinct} values"
     bad = f", {column.present - column.numbers} no number ({_strays(column)})" if column.strays else ""
-    return _NUMERIC, f"{low:g} to {high:g}{_missing(column, rows)}{bad}"
+    return _NUMERIC, f"{low:.10g} to {high:.10g}{_missing(column, rows)}{bad}"
 
 
 def _text(column: Column, rows: int) -> Choice:
