@@ -209,9 +209,9 @@ def test_instants_are_utc(read, value, format_, timezone, instant):
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_instants_of_any_unit_become_microseconds(read, unit):
+    moment = partial(mapping.instant, format_="native", timezone="UTC")
     for zone in (None, "Europe/Berlin"):
         values = pa.array([NOON], pa.timestamp(unit, zone))
-        moment = partial(mapping.instant, format_="native", timezone="UTC")
         assert read(moment, values) == [NOON]
         assert read(lambda field: f"typeof({moment(field)})", values) == ["TIMESTAMP"]
 

@@ -6,8 +6,8 @@ missing. Text loses the blanks around it. Blank is missing, and so are `MISSING`
 A number is digits with the source's decimal sign, and may have a sign, a currency (€ $ £ ¥ ₹ or one of
 `CURRENCIES`) before or after it, and thousands separators if every group after the first has three digits and
 the first does not start with 0. As accounts have it, (5.00) and 5.00- are negative. A number, but not money,
-may be a percentage: 12% is 12. Anything else is no number: 1_000, 0x1F, inf. An instant before 1900 or after 2199 is a slip of
-the keyboard or stands in for nothing, so it cannot be used either.
+may be a percentage: 12% is 12. Anything else is no number: 1_000, 0x1F, inf. An instant before 1900 or after
+2199 is a slip of the keyboard or stands in for nothing, so it cannot be used either.
 """
 
 from dataclasses import dataclass

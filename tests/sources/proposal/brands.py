@@ -266,3 +266,48 @@ def two_words(folder: Path, column: str, *, gone: str, stayed: str) -> list[Path
     """A small labelled table whose label is `column`, in the words `gone` and `stayed`."""
     rows = [[f"k{i}", random.randrange(90), gone if left else stayed] for i, random, left in labelled_rows()]
     return [export(folder / "people.csv", *lines(f"id,minutes,{column}", rows))]
+
+
+def crm_as_of_now(folder: Path) -> list[Path]:
+    """Customers of whom the export says what they bought until it was made, beside those purchases."""
+    bought = purchases()
+    rows = []
+    for c in range(40):
+        mine = [moment for customer, moment in bought if customer == c]
+        rows.append(
+            [
+                f"K{c:03d}",
+                (mine[0] - dt.timedelta(days=3)).date(),
+                dt.date(1960 + c, 3, 5),
+                "silver" if c % 3 else "gold",
+                mine[-1].date(),
+                len(mine),
+                len(mine) * 20 + c % 3,
+                "active" if (bought[-1][1] - mine[-1]).days < 40 else "lapsed",
+            ]
+        )
+    header = "client_no,member_since,birth_date,tier,last_purchase_date,visits,spent_so_far,state"
+    orders = [[f"K{customer:03d}", moment, 20] for customer, moment in bought]
+    return [
+        export(folder / "crm.csv", *lines(header, rows)),
+        export(folder / "sales.csv", *lines("client_no,sold_at,amount", orders)),
+    ]
+
+
+def dirty(folder: Path) -> list[Path]:
+    """One fault of each kind, many of some: no id, no time, words for amounts, customers twice."""
+    random = Random(10)
+    bought = [
+        [
+            "" if i % 50 == 0 else f"{customer:03d}",
+            "" if i % 97 == 0 else f"{moment:%Y-%m-%d %H:%M}",
+            "n/a" if i % 31 == 0 else "free" if i % 71 == 0 else f"{random.uniform(2, 9):.2f}",
+        ]
+        for i, (customer, moment) in enumerate(purchases())
+    ]
+    people = [[f"{c:03d}", "f m".split()[c % 2], "unknown" if c == 7 else 20 + c] for c in range(41)]
+    people.append(["003", "m", 99])
+    return [
+        export(folder / "people.csv", *lines("customer_id,sex,age", people)),
+        export(folder / "buys.csv", *lines("customer_id,time,price", bought)),
+    ]

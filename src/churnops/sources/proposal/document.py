@@ -88,15 +88,13 @@ def _head(proposal: Proposal) -> Iterator[str]:
 
 def _sections(content: Mapping[str, Any]) -> list[str]:
     """The tables that mean something for this shape."""
-    if content["shape"] == "purchases":
-        used = ("customers", "transactions", "repairs", "churn", "snapshots", "leakage")
-    else:
-        spans = "snapshots" if "as_of" in content["customers"] else "split"
-        used = ("customers", "repairs", spans, "leakage")
+    used = ["customers", "transactions", "repairs", "churn", "snapshots", "leakage"]
+    if content["shape"] == "labelled" and "as_of" not in content["customers"]:
+        used[used.index("snapshots")] = "split"
     return [section for section in used if section in content]
 
 
-def _repairs(content: Mapping[str, Any]) -> dict[str, Any]:
+def _repairs(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """The rules that these tables can break."""
     customers, log = content.get("customers", {}), content.get("transactions", {})
     can_break = {
@@ -133,7 +131,7 @@ def _is_written(key: str, value: Any, content: Mapping[str, Any]) -> bool:
         return False
     if key in _IF_UNUSUAL:
         return bool(value != _IF_UNUSUAL[key])
-    return value != ""
+    return bool(value != "")
 
 
 def _columns(columns: Mapping[str, Mapping[str, str]], reasons: Mapping[str, str]) -> Table:

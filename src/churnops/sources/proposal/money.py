@@ -110,6 +110,7 @@ def _of_lines(log: Log, amounts: list[Column]) -> Column | None:
 def _repeats_order_total(log: Log, column: Column) -> bool:
     if not log.order:
         return False
+    raw = ", ".join(log.table.field(name).raw for name in log.table.columns)
     found = log.count(
         """, orders as (
             select min(amount) as lowest, max(amount) as highest from lines
@@ -117,7 +118,7 @@ def _repeats_order_total(log: Log, column: Column) -> bool:
             group by customer, purchase having count(distinct line) > 1)
         select count(*) as n_orders, count(*) filter (where lowest = highest) as n_same from orders""",
         amount=mapping.number(log.table.field(column.name)),
-        line=f"hash({', '.join(log.table.field(name).raw for name in log.table.columns)})",  # a copy is no line
+        line=f"hash({raw})",  # a line repeated in full is no second one
     )
     return bool(found["n_orders"] >= _ORDERS_TOLD and found["n_same"] >= _SAME * found["n_orders"])
 

@@ -24,7 +24,7 @@ _BATCH = 10  # columns counted together: different values take memory
 _EXACT_ROWS = 2_000_000  # beyond, distinct values are counted to within a few percent
 _UNIT = f"(?:[€$£¥₹]|{'|'.join(mapping.CURRENCIES)})"
 _NUMBER_LIKE = re.compile(
-    rf"[-+(]?(?:{_UNIT} ?)?[-+]?\d[\d.,' \N{{NO-BREAK SPACE}}\N{{NARROW NO-BREAK SPACE}}]*(?: ?{_UNIT}|%)?[-)]?"
+    rf"[-+(]?(?:{_UNIT} ?)?[-+]?\d[\d.,'\s]*(?: ?{_UNIT}|%)?[-)]?"
     r"|[-+]?[.,]\d+|true|false",
     re.IGNORECASE,
 )
