@@ -305,7 +305,7 @@ def dirty(folder: Path) -> list[Path]:
         ]
         for i, (customer, moment) in enumerate(purchases())
     ]
-    people = [[f"{c:03d}", "f m".split()[c % 2], "unknown" if c == 7 else 20 + c] for c in range(41)]
+    people = [[f"{c:03d}", "fm"[c % 2], "unknown" if c == 7 else 20 + c] for c in range(41)]
     people.append(["003", "m", 99])
     return [
         export(folder / "people.csv", *lines("customer_id,sex,age", people)),

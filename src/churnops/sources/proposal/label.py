@@ -3,7 +3,7 @@
 from churnops.data_config import Label
 from churnops.sources import mapping
 from churnops.sources.proposal.inquiry import Inquiry, Question
-from churnops.sources.proposal.names import LABEL, rank, says_gone
+from churnops.sources.proposal.names import LABEL, OF_A_CUSTOMER, rank, says_gone
 from churnops.sources.proposal.profile import Column, Profile
 
 _MOST_WORDS = 10
@@ -16,6 +16,12 @@ def label_column(table: Profile) -> Column | None:
     """The column whose name and values say most surely who left."""
     options = [column for column in table.columns.values() if _may_be_label(column, table.rows)]
     return max(options, key=lambda column: rank(column.name, LABEL), default=None)
+
+
+def is_of_customers(column: Column) -> bool:
+    """Whether the label speaks of customers or contracts, by its name or its words, and not of purchases."""
+    said = {says_gone(value) for value, _ in column.levels}
+    return bool(rank(column.name, OF_A_CUSTOMER)) or {True, False} <= said
 
 
 def label_of(column: Column, rows: int, inquiry: Inquiry) -> Label:

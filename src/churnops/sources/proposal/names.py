@@ -114,6 +114,8 @@ LABEL = (
     r"(_?(flag|status|customer|member|user|yn))?$",
     r"^(target|label|y|class|outcome|response)$",
 )
+OF_A_CUSTOMER = (r"churn|attrit|exited|lapsed|defect|abwander|dropout|(customer|member|kunden)_",)
+"""Names of labels that say it of a customer, where others may say it of a purchase."""
 _GONE = (
     r"(^|_)(churn|left|exit|attrit|lost|inactiv|inaktiv|cancel|close|laps|gone|quit|terminat|expir|former|depart"
     r"|resign|defect|dormant|unsubscrib|gekundigt|gekuendigt|kundig|kuendig|abgewandert|ehemalig|beendet|stopped"

@@ -9,7 +9,7 @@ from churnops.data_config import AttributeColumn, Churn, Customers, DataConfig, 
 from churnops.errors import ConfigError
 from churnops.sources.proposal.inquiry import Inquiry, Question, Remarks
 from churnops.sources.proposal.keys import Pair, find, id_format, pair, uniqueness
-from churnops.sources.proposal.label import label_column
+from churnops.sources.proposal.label import is_of_customers, label_column
 from churnops.sources.proposal.labelled import is_panel, read_labelled, speaks_of_rows
 from churnops.sources.proposal.leaks import Purchases, summing_up
 from churnops.sources.proposal.log import looks_like_log, read_log
@@ -73,7 +73,8 @@ def _of_one(table: Profile, inquiry: Inquiry) -> tuple[ReadCustomers | None, Rea
     id_ = find(table, "transactions", inquiry.aside(), repeated=True)
     is_log = bool(id_) and looks_like_log(table) and table.rows >= _REPEATS * table.columns[id_].distinct
     if label and is_log and rank(label.name, LABEL) > _NEUTRAL:
-        is_log = not is_panel(table, id_) and not speaks_of_rows(table, id_, label, inquiry)
+        of_rows = is_of_customers(label) and speaks_of_rows(table, id_, label, inquiry)
+        is_log = not is_panel(table, id_) and not of_rows
     if label and not is_log:
         inquiry.remarks.because("shape", f"'{label.name}' says who left")
         return (table, read_labelled(table, label, inquiry)), None
@@ -82,9 +83,11 @@ def _of_one(table: Profile, inquiry: Inquiry) -> tuple[ReadCustomers | None, Rea
     id_ = find(table, "transactions", inquiry, repeated=True)
     inquiry.remarks.because("shape", f"'{id_}' repeats and there are times: a log of purchases")
     inquiry.remarks.because("transactions.id", _customers_told(table, id_))
-    if label and rank(label.name, LABEL) > _NEUTRAL:
+    source = read_log(table, id_, id_format(table.columns[id_]), inquiry)
+    marks = source.cancelled.column if source.cancelled else ""
+    if label and rank(label.name, LABEL) > _NEUTRAL and label.name != marks:
         inquiry.remarks.warn(f"'{label.name}' is not used as a label: in a log, the purchases say who left.")
-    return None, (table, read_log(table, id_, id_format(table.columns[id_]), inquiry))
+    return None, (table, source)
 
 
 def _of_two(one: Profile, other: Profile, inquiry: Inquiry) -> tuple[ReadCustomers, ReadLog]:
