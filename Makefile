@@ -93,7 +93,8 @@ serve: setup ## serve the champion on 127.0.0.1:8000: make serve NAME=demo
 	$(BIN)/churnops serve $(NAME)
 
 bench: setup-dev ## run the benchmarks; minutes, and most of the memory
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/command_line.py
+	$(BIN)/python benchmarks/features.py
 
 clean: ## remove what tools left behind; keeps .venv and var/, where runs and the registry are
 	rm -rf build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
