@@ -70,7 +70,7 @@ class Cancelled(FrozenModel):
     values: tuple[str, ...] = ()
     prefix: str = ""
     whole_order: bool = False
-    """Whether a line without a mark goes with the marked ones of its order: some exports mark only the first."""
+    """Whether an unmarked line goes with the marked ones of its order: some exports mark only the first."""
 
 
 class Transactions(SourceTable):
