@@ -31,6 +31,7 @@ def engine(tmp_path_factory):
     """One engine for all tests, which write to folders of their own."""
     engine = OneConnection("1GB", tmp_path_factory.mktemp("spill"))
     with DuckDB.connect(engine, {}) as connection:
+        connection.execute("set threads = 1")
         object.__setattr__(engine, "kept", connection)
         yield engine
 
