@@ -215,15 +215,9 @@ def test_what_is_proposed_fits_the_export_and_cleans_it(tmp_path, engine, propos
         orders = rows(tmp_path / "clean" / "orders.parquet")
         moments = sorted(order["event_timestamp"] for order in orders)
         assert moments == [moment for _, moment in purchases()]
-
-
-def test_a_void_order_loses_all_its_lines(tmp_path, engine, proposed):
-    (path,) = brands.shopify(tmp_path)
-    void = sum(",voided," in line for line in path.read_text().splitlines())
-    config = proposed(path).config
-    clean(config, engine, source_dir=tmp_path, to=tmp_path / "clean")
-    assert void > 0
-    assert len(rows(tmp_path / "clean" / "orders.parquet")) == len(purchases()) - void
+    if brand is brands.shopify:  # a void order loses all its lines
+        void = (tmp_path / "orders_export.csv").read_text().count(",voided,")
+        assert len(rows(tmp_path / "clean" / "orders.parquet")) == len(purchases()) - void < len(purchases())
 
 
 def test_faults_are_told_with_their_figures(tmp_path, proposed):

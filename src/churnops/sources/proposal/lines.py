@@ -51,14 +51,14 @@ class Log:
 
     def rows(self, sql: str, **columns: str) -> Iterator[dict[str, Any]]:
         """The rows of `sql` over `lines`, as in `count`."""
-        fields = [self.table.field(name) for name in self.table.columns]
         known = {"customer": mapping.identifier(self.table.field(self.id), self.id_format), **columns}
         if self.time:
             known["moment"] = self.moment(self.time)
         if self.order:
             known["purchase"] = mapping.present(self.table.field(self.order))
         typed = ", ".join(f"{expression} as {name}" for name, expression in known.items())
-        trimmed = ", ".join(map(mapping.trimmed, fields))
+        fields = [self.table.field(name) for name in self.table.columns]
+        trimmed = ", ".join(mapping.trimmed(field) for field in fields if field.raw in typed)
         lines = f"lines as (select {typed} from (select {trimmed} from staged))"
         yield from self.inquiry.query(f"with {lines} {sql}", {"staged": self.table.address}).to_pylist()
 
