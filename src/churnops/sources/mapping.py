@@ -164,11 +164,13 @@ def _in_text(field: Field, sql_type: str, *, ending: str = "") -> str:
         value if point == "." else f"case when not contains({value}, '.') then replace({value}, ',', '.') end"
     )
     read = f"try_cast({plain} as {sql_type})"
+    one_sign = f"strlen(translate({value}, '+-(', '')) + 1 >= strlen({value})"
+    closed = f"contains({value}, '(') = contains({value}, ')')"
     digits = f"replace(regexp_replace({value}, '[^0-9{point}]', '', 'g'), '{point}', '.')"
-    negative = f"case when contains({value}, '-') or starts_with({value}, '(') then -1 else 1 end"
+    negative = f"case when contains({value}, '-') or contains({value}, '(') then -1 else 1 end"
     return (
         f"case when isfinite(cast({read} as double)) and not contains({value}, '_') then {read}"
-        f" when regexp_full_match({value}, {literal(_written(point, ending))})"
+        f" when regexp_full_match({value}, {literal(_written(point, ending))}) and {one_sign} and {closed}"
         f" then cast({negative} * try_cast({digits} as {sql_type}) as {sql_type})"
         f" when lower({value}) = 'true' then 1 when lower({value}) = 'false' then 0 end"
     )
@@ -180,11 +182,4 @@ def _written(point: str, ending: str) -> str:
     body = rf"(?:(?:[1-9][0-9]{{0,2}}(?:{groups})|[0-9]+)(?:\{point}[0-9]*)?|\{point}[0-9]+)"
     unit = f"(?:[€$£¥₹]|{'|'.join(CURRENCIES)})"
     behind = "|".join(filter(None, (f" ?{unit}", ending)))
-    forms = (
-        f"[+-]?{unit} ?{body}",
-        f"{unit} ?[+-]{body}",
-        f"[+-]?{body}(?:{behind})?",
-        f"{body}-(?: ?{unit})?",
-        rf"\((?:{unit} ?)?{body}(?: ?{unit})?\)",
-    )
-    return "|".join(forms)
+    return f"[(+-]?(?:{unit} ?)?[+-]?{body}(?:{behind})?[-)]?"
