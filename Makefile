@@ -13,7 +13,8 @@ CPU_WHEELS := https://download.pytorch.org/whl/cpu
 TORCH := $(shell sed -n 's/^torch==//p' requirements/torch.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url \
-	--no-emit-find-links --unsafe-package torch --unsafe-package setuptools --constraint requirements/torch-cpu.txt
+	--no-emit-find-links --unsafe-package torch --unsafe-package setuptools --constraint $(VENV)/torch.txt \
+	--find-links $(CPU_WHEELS)/torch/ --pip-args "--retries 1"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev lock fmt lint types layers test check data demo run report serve bench clean
@@ -26,14 +27,15 @@ setup: $(VENV)/.core ## install what the main job needs into .venv; PYTHON=pytho
 
 setup-dev: $(VENV)/.dev ## setup, and what tests and checks need
 
-$(BIN)/python:
+# pip comes last: an interrupted try, or one without the system's python3-venv, is made good by the next.
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "churnops needs Python 3.11 or newer: make setup PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 # Without an NVIDIA GPU, the CPU build: the ordinary one brings gigabytes of CUDA. Where PyTorch's own index cannot be
 # reached the ordinary one must do. The first line serves both: their common dependencies are in the lock.
-$(VENV)/.core: requirements/jobs.txt requirements/torch.txt pyproject.toml | $(BIN)/python
+$(VENV)/.core: requirements/jobs.txt requirements/torch.txt pyproject.toml | $(BIN)/pip
 	$(PIP) --requirement requirements/jobs.txt
 	@if nvidia-smi >/dev/null 2>&1; then \
 		echo "NVIDIA GPU found: installing PyTorch $(TORCH) with CUDA"; \
@@ -50,7 +52,9 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.core
 	$(PIP) --requirement requirements/dev.txt
 	@touch $@
 
-lock: ## choose the exact versions again (requirements/*.txt), within pyproject.toml; LOCK_WITH=--upgrade: the newest
+# Against the CPU build of PyTorch: what it needs goes into the lock, CUDA does not.
+lock: setup-dev ## choose the exact versions again (requirements/*.txt); LOCK_WITH=--upgrade: the newest
+	echo "torch==$(TORCH)+cpu" > $(VENV)/torch.txt
 	$(LOCK) $(LOCK_WITH) --output-file requirements/jobs.txt pyproject.toml
 	$(LOCK) $(LOCK_WITH) --extra dev --constraint requirements/jobs.txt --output-file requirements/dev.txt pyproject.toml
 	$(LOCK) $(LOCK_WITH) --constraint requirements/jobs.txt --output-file requirements/serving.txt requirements/serving.in
