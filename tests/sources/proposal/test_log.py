@@ -86,6 +86,11 @@ def test_an_orders_total_on_every_line_is_not_taken_where_there_is_a_price(tmp_p
         )
 
 
+def test_one_price_for_all_is_money_where_the_pieces_differ(read):
+    log = read(price=lambda i: 5 + 0 * i, quantity=lambda i: 1 + i % 3).config.transactions
+    assert (log.unit_price, log.quantity) == ("price", "quantity")
+
+
 def test_returns_are_told(read):
     reasons = read(amount=lambda i: -5 if i % 10 == 0 else 5 + i % 3).reasons
     assert reasons["transactions.returns"] == "60 lines (10.1%) are negative: returns, not purchases"

@@ -72,6 +72,13 @@ def test_the_decimal_sign_is_the_one_that_makes_numbers(tmp_path, looked_at, val
     assert table.columns["price"].numbers == len(values)
 
 
+def test_ids_that_end_in_a_point_and_zero_do_not_tell_the_decimal_sign(tmp_path, looked_at):
+    rows = [(f"{i}.0", "6,95") for i in range(9)]
+    assert looked_at(export(tmp_path / "a.csv", *lines("id;price", rows, ";"))).source.decimal == ","
+    rows = [(f"{i}.0", "6,00") for i in range(9)]
+    assert looked_at(export(tmp_path / "a.csv", *lines("price;id", rows, ";"))).source.decimal == "."
+
+
 def test_typed_columns_need_no_guess(tmp_path, looked_at):
     moments = pa.array([dt.datetime(2021, 1, 4, 9, 30), None], pa.timestamp("ns"))
     table = looked_at(

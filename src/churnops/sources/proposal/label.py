@@ -8,8 +8,8 @@ from churnops.sources.proposal.profile import Column, Profile
 
 _MOST_WORDS = 10
 _FILLED = 0.5
-_YES = frozenset({"1", "1.", "yes", "y", "t", "true.", "ja", "j", "si", "oui"})
-_NO = frozenset({"0", "0.", "no", "n", "f", "false.", "nein", "non", "-1"})
+_YES = frozenset({"1", "1.", "yes", "y", "t", "true.", "ja", "j", "si", "sí", "oui", "sim", "tak"})
+_NO = frozenset({"0", "0.", "no", "n", "f", "false.", "nein", "non", "nee", "não", "nao", "nie", "-1"})
 
 
 def label_column(table: Profile) -> Column | None:

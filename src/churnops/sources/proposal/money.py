@@ -31,12 +31,13 @@ def money(log: Log) -> Money:
     amounts = [
         column
         for column in log.free(names.AMOUNT)
-        if _is_money(column) and not rank(column.name, names.NOT_AMOUNT)
+        if _is_money(column) and column.distinct > 1 and not rank(column.name, names.NOT_AMOUNT)
     ]
     prices = [column for column in log.free(names.UNIT_PRICE) if _is_money(column)]
     counts = [column for column in log.free(names.QUANTITY) if _is_money(column)]
     sure = [column for column in amounts if rank(column.name, names.AMOUNT) >= _SURE_RANK]
-    product = _product(log, prices[0], counts[0]) if prices and counts else None
+    varies = any(column.distinct > 1 for column in (*prices[:1], *counts[:1]))
+    product = _product(log, prices[0], counts[0]) if prices and counts and varies else None
     single = _of_lines(log, sure) if product else next(iter(sure), None)
     if single is None and product is None:
         single = next(iter(amounts), None)
@@ -56,7 +57,7 @@ def discount(log: Log) -> str:
     options: list[Column] = []
     shares: list[Column] = []
     for column in log.free(names.DISCOUNT):
-        if _is_money(column) and not rank(column.name, names.NO_MONEY):
+        if _is_money(column) and column.distinct > 1 and not rank(column.name, names.NO_MONEY):
             is_share = column.minimum is not None and column.minimum >= 0 and (column.maximum or 0) <= 1
             (shares if is_share else options).append(column)
     best = max(options, key=lambda column: _size(column), default=None)
@@ -75,7 +76,6 @@ def _is_money(column: Column) -> bool:
     return (
         column.kind != "boolean"
         and column.percents == 0
-        and column.distinct > 1
         and column.numbers >= _NUMBERS * max(1, column.present)
     )
 

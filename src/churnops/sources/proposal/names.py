@@ -1,7 +1,6 @@
 r"""What a column's name says it holds: regular expressions over `plain` names, the surest first.
 
-English and German, with the commonest words of a few neighbours; a name in another language says nothing,
-and what is asked of it then falls to the column's values.
+English and German, with the commonest words of a few neighbours; a name in another language says nothing.
 """
 
 import re
@@ -10,9 +9,10 @@ from collections.abc import Sequence
 
 _PERSON = (
     "customer|cust|consumer|client|cliente|kunden?|klant|household|hh|member|mitglieds?|user|account|acct|konto"
+    "|debitor|debtor|klient|klienta|clienti|abonne|abonnent|utente|usuario|socio|acheteur|comprador"
     "|subscriber|buyer|shopper|patron|player|guest|visitor|person|contact|donor|card|loyalty_card|msisdn"
 )
-_ID = "id|no|nr|num|number|nummer|numero|key|code|uuid|guid|hash|ref"
+_ID = "id|no|nr|num|number|nummer|numer|numero|cod|codigo|codice|key|code|uuid|guid|hash|ref"
 _PURCHASE = (
     "purchase|order|transaction|trans|txn|trx|invoice|sales?|event|basket|receipt|bon|beleg|booking|visit"
     "|bestell(?:ung|ungs)?|kauf|rechnungs?|auftrags?|checkout|cart|payment|ticket|bill|billing"
@@ -64,9 +64,10 @@ SNAPSHOT_TIME = (
 
 AMOUNT = (
     r"^((line|item|net|gross|order|transaction|purchase|payment|sales?|invoice|basket|total|actual|dollar|bill)_?)?"
-    r"(amount|amt|total|value|revenue|sales?|spend|spent|paid|betrag|umsatz|summe|gmv|montant|importe|turnover)"
+    r"(amount|amt|total|value|revenue|sales?|spend|spent|paid|betrag|umsatz|summe|gmv|montant|importe|importo|bedrag"
+    r"|kwota|valor|turnover)"
     r"(_(paid|usd|eur|gbp|value|amount|price|sales|spent))?$",
-    r"amount|betrag|umsatz|revenue|spend|spent|summe|total|gesamt|montant|importe|paid|charge",
+    r"amount|betrag|umsatz|revenue|spend|spent|summe|total|gesamt|montant|importe|importo|bedrag|kwota|valor|paid|charge",
     r"(^|_)(value|wert|sales?|usd|eur|gbp|price|preis|prix|precio)($|_)",
 )
 NOT_AMOUNT = (
@@ -107,7 +108,7 @@ LABEL = (
     r"^(is_|has_|customer_)?churn(ed|er)?(_?(flag|label|value|status|yn|ind(icator)?))?$",
     r"^(is_|has_|customer_)?(exited|attrition|attrited|left|lapsed|lost|cancell?ed|terminated|quit|defected"
     r"|gekundigt|gekuendigt|abgewandert|kundigung|kuendigung|inactive|closed|departed|unsubscribed|resigned"
-    r"|dropout|dropped_out)(_?(flag|label|value|status|customer|yn|ind(icator)?))?$",
+    r"|dropout|dropped_out|abandono|resilie|opgezegd)(_?(flag|label|value|status|customer|yn|ind(icator)?))?$",
     r"(^|_)(churn(ed|er)?|attrition|abwanderung)($|_)",
     r"(^|_)(customer|account|subscription|member|membership|contract|client|kunden|vertrags?)_?status$|^status$",
     r"^(is_|has_)?(not_)?(active|aktiv|retained|renewed|stayed|loyal|current)"

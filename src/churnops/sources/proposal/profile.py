@@ -28,7 +28,7 @@ _NUMBER_LIKE = re.compile(
     r"|[-+]?[.,]\d+|true|false",
     re.IGNORECASE,
 )
-_POINTED = re.compile(r"\d[.,]\d")
+_POINTED, _FRACTION = re.compile(r"\d[.,]\d"), re.compile(r"\d[.,]\d*[1-9]")
 _EPOCHS = {"epoch": 1.0, "epoch_ms": 1e3}
 _EPOCH_FROM, _EPOCH_TO = 631_152_000, 4_102_444_800  # the years 1990 to 2099: elsewhere, numbers are numbers
 
@@ -106,7 +106,8 @@ class _Tries:
     field: Field
     formats: tuple[str, ...]
     may_be_number: bool
-    has_points: bool
+    has_points: bool = False
+    has_fractions: bool = False
 
     @property
     def number(self) -> str:
@@ -126,7 +127,9 @@ def profile(source: SourceTable, staged: Staged, query: Query) -> Profile:
     sample = f"(select * from staged where {chosen} order by {FILE}, {ROW} limit {_SAMPLE_ROWS})"
     values = ask(_values_query(fields, sample)).to_pydict()
     tries = [_tries(field, {*values[f"c{i}"]} - {None}) for i, field in enumerate(fields)]
-    decimal = _decimal([each.field for each in tries if each.has_points], sample, ask)
+    # Fractions say more than 17.0, an id that went through a floating number.
+    telling = [each for each in tries if each.has_fractions] or [each for each in tries if each.has_points]
+    decimal = _decimal([each.field for each in telling], sample, ask)
     tries = [replace(each, field=replace(each.field, decimal=decimal)) for each in tries]
     columns: list[Column] = []
     for start in range(0, len(tries), _BATCH):
@@ -153,14 +156,15 @@ def _values_query(fields: Sequence[Field], sample: str) -> str:
 
 def _tries(field: Field, values: Collection[str]) -> _Tries:
     if field.kind in ("date", "instant", "zoned"):
-        return _Tries(field, formats=("native",), may_be_number=False, has_points=False)
+        return _Tries(field, formats=("native",), may_be_number=False)
     if field.kind in ("boolean", "other") or not values:
-        return _Tries(field, formats=(), may_be_number=field.kind == "boolean", has_points=False)
+        return _Tries(field, formats=(), may_be_number=field.kind == "boolean")
     return _Tries(
         field,
         formats=(*possible_formats(values), *_epochs(values)),
         may_be_number=field.kind != "text" or any(map(_NUMBER_LIKE.fullmatch, values)),
         has_points=field.kind == "text" and any(map(_POINTED.search, values)),
+        has_fractions=field.kind == "text" and any(map(_FRACTION.search, values)),
     )
 
 
