@@ -1,10 +1,12 @@
 """From Parquet to arrays."""
 
 import datetime as dt
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from churnops.training.dataset import Columns, read_rows
 
@@ -48,6 +50,40 @@ def test_without_dates_there_is_no_as_of(tmp_path):
 
 def test_a_number_too_large_for_32_bits_is_infinite(tmp_path):
     assert _read(_table([1e300], ["pro"]), tmp_path).numeric_NF[0, 0] == np.inf
+
+
+@pytest.mark.parametrize(
+    ("values", "numbers"),
+    [
+        (pa.array([3, None], pa.int64()), [3.0, np.nan]),
+        (pa.array([2**62 + 1, 0], pa.int64()), [2.0**62, 0.0]),  # beyond what 64-bit floats tell apart
+        (pa.array([True, False, None]), [1.0, 0.0, np.nan]),
+        (pa.array([Decimal("1.50"), None]), [1.5, np.nan]),
+        (pa.array([None, None], pa.null()), [np.nan, np.nan]),
+    ],
+    ids=["whole", "large", "flag", "decimal", "nothing known"],
+)
+def test_every_type_of_number_is_taken(values, numbers, tmp_path):
+    table = _table([0.0] * len(values), ["pro"] * len(values)).append_column("x", values)
+
+    rows = _read(table, tmp_path, Columns(("x",), ()))
+
+    np.testing.assert_array_equal(rows.numeric_NF[:, 0], np.float32(numbers))
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        (pa.array([7, None, -1], pa.int64()), ["7", "", "-1"]),
+        (pa.array(["a", None, "\t"]).dictionary_encode(), ["a", "", ""]),
+        (pa.array([None, None], pa.string()), ["", ""]),
+    ],
+    ids=["whole", "encoded", "nothing known"],
+)
+def test_every_type_of_category_is_text(values, texts, tmp_path):
+    table = _table([0.0] * len(values), ["pro"] * len(values)).append_column("x", values)
+
+    assert _read(table, tmp_path, Columns((), ("x",))).categorical_NC[:, 0].tolist() == texts
 
 
 def test_only_the_columns_asked_for_are_read_in_their_order(tmp_path):

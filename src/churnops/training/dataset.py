@@ -55,7 +55,7 @@ def read_rows(address: str, columns: Columns) -> Rows:
     categorical_NC = np.empty((table.num_rows, len(columns.categorical)), dtype=object)
     for j, name in enumerate(columns.numeric):
         with np.errstate(over="ignore"):  # what 32 bits cannot hold becomes infinite, and `apply` clips it
-            numeric_NF[:, j] = table[name].cast(pa.float64()).to_numpy()
+            numeric_NF[:, j] = table[name].cast(pa.float64(), safe=False).to_numpy()
     for j, name in enumerate(columns.categorical):
         categorical_NC[:, j] = _texts(table[name])
     return Rows(
