@@ -42,7 +42,7 @@ class Boosted:
 
     def logits(self, rows: Rows) -> npt.NDArray[np.float64]:
         """The logit of churn [N], not calibrated yet."""
-        x_ND = self.encoding.apply(rows).astype(np.float64)
+        x_ND = self.encoding.apply(rows)
         return np.asarray(self.booster.predict(x_ND, raw_score=True), dtype=np.float64)
 
 
@@ -76,8 +76,8 @@ def fit_boosting(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnE
     both_classes(train, "train")
     both_classes(validation, "validation")
     encoding, settings = fit_encoding(train), recipe.boosting
-    data = lgb.Dataset(encoding.apply(train).astype(np.float64), train.churned_N, free_raw_data=True)
-    watched = data.create_valid(encoding.apply(validation).astype(np.float64), validation.churned_N)
+    data = lgb.Dataset(encoding.apply(train), train.churned_N, free_raw_data=True)
+    watched = data.create_valid(encoding.apply(validation), validation.churned_N)
     losses: dict[str, dict[str, list[float]]] = {}
     booster = lgb.train(
         _parameters(settings, rows=len(train), seed=recipe.seed),

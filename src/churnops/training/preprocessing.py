@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.stats import skew
 
 from churnops.training.dataset import Rows
@@ -19,6 +21,7 @@ CLIP = 10.0  # standard deviations: what lies beyond is an accident, not informa
 _HEAVY_SKEW = 2.0  # an exponential distribution's; taken from there on the logarithm tells more
 _MOST_LEVELS = 50
 _LEAST_LEVEL_ROWS = 10  # a rarer level says nothing that could be learnt, and is as good as unknown
+_AT_ONCE = 16_384  # rows whose float64 copies are in memory together
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,24 @@ class Preprocessing:
 
     def apply(self, rows: Rows) -> Matrix:
         """Finite numbers in [-10, 10] for any rows. Computed in float64, as the exported graph does."""
+        x_ND = np.zeros((len(rows), self.width), dtype=np.float32)
         raw_NF = _picked(rows, [number.name for number in self.numeric])
-        missing_NF = np.isnan(raw_NF)
-        x_NF = np.where(missing_NF, [number.fill for number in self.numeric], raw_NF)
+        flagged_F = np.array([number.flagged for number in self.numeric], dtype=bool)
+        n_numbers, n_flags = flagged_F.size, int(flagged_F.sum())
+        for start in range(0, len(rows), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            x_ND[some, :n_numbers] = self._standardised(raw_NF[some])
+            x_ND[some, n_numbers : n_numbers + n_flags] = np.isnan(raw_NF[some, flagged_F])
+        _mark_levels(x_ND, self.categorical, rows, first=n_numbers + n_flags)
+        return x_ND
+
+    def _standardised(self, raw_BF: Matrix) -> npt.NDArray[np.float64]:
+        x_BF = np.where(np.isnan(raw_BF), [number.fill for number in self.numeric], raw_BF)
         is_log_F = np.array([number.log for number in self.numeric], dtype=bool)
-        x_NF = np.where(is_log_F, np.sign(x_NF) * np.log(np.abs(x_NF) + 1.0), x_NF)
-        x_NF = (x_NF - [number.mean for number in self.numeric]) / [number.scale for number in self.numeric]
-        flags = missing_NF[:, [number.flagged for number in self.numeric]]
-        parts = [x_NF.clip(-CLIP, CLIP), flags, *_one_hot(self.categorical, rows)]
-        return np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
+        x_BF[:, is_log_F] = _logarithm(x_BF[:, is_log_F])
+        x_BF -= [number.mean for number in self.numeric]
+        x_BF /= [number.scale for number in self.numeric]
+        return x_BF.clip(-CLIP, CLIP)
 
 
 @dataclass(frozen=True)
@@ -79,8 +91,12 @@ class TreeEncoding:
 
     def apply(self, rows: Rows) -> Matrix:
         """NaN where a number is missing."""
-        parts = [_picked(rows, self.numeric), *_one_hot(self.categorical, rows)]
-        return np.concatenate(parts, axis=1, dtype=np.float32)
+        n_numbers = len(self.numeric)
+        width = n_numbers + sum(len(category.levels) + 1 for category in self.categorical)
+        x_ND = np.zeros((len(rows), width), dtype=np.float32)
+        x_ND[:, :n_numbers] = _picked(rows, self.numeric)
+        _mark_levels(x_ND, self.categorical, rows, first=n_numbers)
+        return x_ND
 
 
 def fit_preprocessing(train: Rows) -> Preprocessing:
@@ -102,10 +118,15 @@ def _number(name: str, x_N: npt.NDArray[np.float32]) -> Number:
     if known_N.size == 0 or known_N.min() == known_N.max():
         fill = float(known_N[0]) if known_N.size else 0.0
         return Number(name, fill, flagged=flagged, log=False, mean=fill, scale=1.0)
-    log = bool(abs(skew(known_N)) > _HEAVY_SKEW)
-    tamed_N = np.sign(known_N) * np.log(np.abs(known_N) + 1.0) if log else known_N
+    # Next to 1, the smallest numbers vanish: what is left must still differ.
+    log = bool(abs(skew(known_N)) > _HEAVY_SKEW and np.ptp(_logarithm(known_N)) > 0.0)
+    tamed_N = _logarithm(known_N) if log else known_N
     mean, scale = float(tamed_N.mean()), float(tamed_N.std())
     return Number(name, float(np.median(known_N)), flagged=flagged, log=log, mean=mean, scale=scale)
+
+
+def _logarithm(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.sign(x) * np.log(np.abs(x) + 1.0))
 
 
 def _categories(train: Rows) -> tuple[Category, ...]:
@@ -126,12 +147,11 @@ def _picked(rows: Rows, names: Sequence[str]) -> Matrix:
     return rows.numeric_NF[:, [rows.columns.numeric.index(name) for name in names]]
 
 
-def _one_hot(categories: Sequence[Category], rows: Rows) -> list[npt.NDArray[np.bool_]]:
-    """[N, levels + 1] per category; the last is for any other text."""
-    parts = []
+def _mark_levels(x_ND: Matrix, categories: Sequence[Category], rows: Rows, *, first: int) -> None:
+    """Put a one where each row's level stands, from column `first` on; each category's last is any other."""
     for category in categories:
-        texts_N = rows.categorical_NC[:, rows.columns.categorical.index(category.name)]
-        place = {level: i for i, level in enumerate(category.levels)}
-        place_N = np.fromiter((place.get(text, len(place)) for text in texts_N), np.intp, len(texts_N))
-        parts.append(place_N[:, None] == np.arange(len(place) + 1))
-    return parts
+        texts_N = pa.array(rows.categorical_NC[:, rows.columns.categorical.index(category.name)], pa.string())
+        levels = pa.array(category.levels, pa.string())
+        level_N = pc.index_in(texts_N, value_set=levels).fill_null(len(levels)).to_numpy()
+        x_ND[np.arange(len(rows)), first + level_N] = 1.0
+        first += len(levels) + 1
