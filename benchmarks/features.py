@@ -53,12 +53,12 @@ FITS_IN_MEMORY = 20_000_000
 
 def ours(orders: Path, to: Path, *, as_ofs: Sequence[dt.datetime]) -> None:
     """The declared features of the compared columns."""
-    features = [one for one in declared(CONFIG, ["amount"]) if one.name in COMPARED]
+    features = [one for one in declared(CONFIG) if one.name in COMPARED]
     _engine(to).write(features_query(features, as_ofs, ACTIVE_DAYS), {"orders": str(orders)}, str(to))
 
 
 def ours_whole(orders: Path, to: Path, *, as_ofs: Sequence[dt.datetime]) -> None:
-    """Everything that is declared, as the job builds it: looked for in the data, and sorted."""
+    """Everything that is declared, as the job builds it: sorted."""
     build_features(_engine(to), {"orders": str(orders)}, CONFIG, as_ofs, to=str(to))
 
 

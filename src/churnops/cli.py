@@ -111,7 +111,7 @@ def features(
     as_of: AsOf = None,
     out: Annotated[Path, typer.Option(help="The Parquet file to write.")] = Path("var/features.parquet"),
 ) -> None:
-    """Write what the models see of each customer on one day."""
+    """Write what models may see of each customer on one day: every feature, whichever a model then takes."""
     from churnops.jobs.features import make_features
     from churnops.progress import shown
 

@@ -181,14 +181,41 @@ def test_nobody_to_ask_about_is_said(folder):
         features_of(folder, [], [NOON - dt.timedelta(days=1000)])
 
 
-def test_features_exist_only_where_the_data_hold_something_for_them(tmp_path, engine):
+def test_training_has_only_features_for_which_the_data_hold_something(tmp_path, engine):
     plain = [Order("ann", -days, amount=0.0) for days in (3, 9)]
-    orders = write_orders(tmp_path / "orders.parquet", *plain)
-    built = build_features(engine, {"orders": orders}, shop(), [NOON], to=str(tmp_path / "f.parquet"))
+    tables = {"orders": write_orders(tmp_path / "orders.parquet", *plain)}
+    built = build_dataset(engine, tables, shop(), [NOON], to=str(tmp_path / "d.parquet"))
 
     names = {feature.name for feature in built.features}
     assert {"recency_days", "orders_30d"} <= names
     assert not names & {"spend_30d", "discount_share", "categories_seen", "returns_total", "basket_lines"}
+
+
+def test_whoever_is_scored_has_every_feature_whatever_the_orders_hold(tmp_path, engine):
+    tables = {"orders": write_orders(tmp_path / "orders.parquet", Order("ann", -3, amount=0.0))}
+    built = build_features(engine, tables, shop(), [NOON], to=str(tmp_path / "f.parquet"))
+
+    (row,) = pq.read_table(tmp_path / "f.parquet").to_pylist()
+    names = [feature.name for feature in declared(shop())]
+    assert list(row) == ["customer_id", "as_of", *names]
+    assert [feature.name for feature in built.features] == names
+    silent = ("spend_total", "categories_seen", "returns_total", "returns_share", "basket_lines")
+    assert [row[name] for name in silent] == [0.0, 0.0, 0.0, 0.0, 1.0]
+    assert (row["gap_std_days"], row["discount_share"]) == (None, None)
+
+
+def test_a_column_has_the_same_name_whatever_the_orders_hold(tmp_path, engine):
+    people = {"path": "p.csv", "format": "csv", "id": "c", "columns": {"returns_total": {"role": "numeric"}}}
+    pq.write_table(pa.table({"customer_id": ["zoe"], "returns_total": [7.0]}), tmp_path / "people.parquet")
+    for orders in ((EVERYTHING,), ALWAYS):
+        tables = {
+            "orders": write_orders(tmp_path / "orders.parquet", *orders),
+            "customers": str(tmp_path / "people.parquet"),
+        }
+        build_dataset(engine, tables, shop(customers=people), [NOON], to=str(tmp_path / "d.parquet"))
+        (row,) = pq.read_table(tmp_path / "d.parquet").to_pylist()
+        assert row["customer_returns_total"] == 7.0
+        assert row.get("returns_total") == (1.0 if orders == ALWAYS else None)
 
 
 def with_customers() -> DataConfig:
@@ -284,19 +311,18 @@ def test_customers_without_a_label_get_the_features_of_those_with_one(tmp_path, 
             to=str(to),
         )
         assert built.rows == rows
-        assert feature_hash(built.features) == feature_hash(declared(config, filled=()))
+        assert feature_hash(built.features) == feature_hash(declared(config))
 
 
 def test_the_feature_hash_tells_definitions_apart():
-    some = declared(shop(), filled=("amount",))
+    some = declared(shop())
     renamed = (replace(some[0], described=replace(some[0].described, name="other")), *some[1:])
 
-    assert feature_hash(some) == feature_hash(declared(shop(), filled=("amount",)))
+    assert feature_hash(some) == feature_hash(declared(shop()))
     assert feature_hash(some) != feature_hash(renamed)
-    assert feature_hash(some) != feature_hash(declared(shop(), filled=()))
+    assert feature_hash(some) != feature_hash(some[1:])
 
 
 def test_every_feature_says_in_words_what_it_is():
-    everything = ("amount", "discount", "lines", "new_categories", "gap_seconds", "is_return")
-    for feature in declared(shop(), filled=everything):
+    for feature in declared(shop()):
         assert len(feature.described.text.split()) >= 2

@@ -28,10 +28,11 @@ def build_features(
 ) -> Built:
     """Write `customer_id`, `as_of` and the features of each customer active in the look-back before `as_of`.
 
-    `tables` holds the address of `orders` and, where the config has customers, of `customers`. Sorted by
-    `as_of` and customer; raises NotEnoughData where nobody was active.
+    Every declared feature, whatever the orders hold: a model may need one that says nothing today. `tables`
+    holds the address of `orders` and, where the config has customers, of `customers`. Sorted by `as_of` and
+    customer; raises NotEnoughData where nobody was active.
     """
-    features = _features(engine, tables, config)
+    features = declared(config)
     query = features_query(features, as_ofs, _churn(config).active_days)
     return _write(engine, tables, f"{query} order by as_of, customer_id", features=features, to=to)
 
@@ -41,9 +42,10 @@ def build_dataset(
 ) -> Built:
     """The same with `churned` after the key, as the contract DATASET has it.
 
-    The orders must reach to `horizon_days` after the last of `as_ofs`: `split.plan_spans` plans only such.
+    Without the features for which the orders hold nothing: there is nothing to learn from them. The orders
+    must reach to `horizon_days` after the last of `as_ofs`: `split.plan_spans` plans only such.
     """
-    features, churn = _features(engine, tables, config), _churn(config)
+    features, churn = _telling(engine, tables, declared(config)), _churn(config)
     names = ", ".join(quoted(feature.name) for feature in features)
     labels = labels_query(as_ofs, churn.active_days, horizon_days=churn.horizon_days)
     query = f"""
@@ -59,7 +61,7 @@ def build_dataset(
 
 def build_labelled(engine: Engine, labelled: str, config: DataConfig, *, to: str) -> Built:
     """Write a labelled table as a dataset: its attributes, dates as days; sorted by `as_of` and customer."""
-    features = declared(config, filled=())
+    features = declared(config)
     query = f"""
         select customer_id, as_of, churned, {_selected(features)}
         from labelled as {ATTRIBUTES} order by as_of, customer_id
@@ -77,7 +79,7 @@ def build_attributes(
     Where the table says when each row was true, only the rows of `as_of` are taken, if it is given.
     """
     dated = config.customers is not None and config.customers.as_of is not None
-    features = declared(config, filled=())
+    features = declared(config)
     instant = "as_of" if dated else "cast(null as timestamp) as as_of"
     chosen = f"where as_of = timestamp '{as_of}'" if dated and as_of else ""
     query = f"""
@@ -91,9 +93,10 @@ def _selected(features: tuple[Feature, ...]) -> str:
     return ", ".join(f"{feature.expression.sql} as {quoted(feature.name)}" for feature in features)
 
 
-def _features(engine: Engine, tables: Mapping[str, str], config: DataConfig) -> tuple[Feature, ...]:
-    filled = engine.query(filled_query(), {ORDERS.name: tables[ORDERS.name]}).to_pylist()[0]
-    return declared(config, [column for column, holds in filled.items() if holds])
+def _telling(engine: Engine, tables: Mapping[str, str], features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    """Those whose columns of the orders hold anything."""
+    holds = engine.query(filled_query(), {ORDERS.name: tables[ORDERS.name]}).to_pylist()[0]
+    return tuple(one for one in features if all(holds[column] for column in one.needs))
 
 
 def _churn(config: DataConfig) -> Churn:

@@ -47,11 +47,11 @@ class Feature:
         return self.described.name
 
 
-def declared(config: DataConfig, filled: Collection[str]) -> tuple[Feature, ...]:
-    """The features of data whose orders hold something in the columns `filled`."""
+def declared(config: DataConfig) -> tuple[Feature, ...]:
+    """Every feature that data of this config can have: the same names whatever the tables hold today."""
     if config.shape == "labelled":
         return attributes(config.customers, config.shape) if config.customers else ()
-    behaviour = tuple(one for one in (*_timing(), *_volume(), *_habits()) if one.needs <= set(filled))
+    behaviour = (*_timing(), *_volume(), *_habits())
     if config.customers is None:
         return behaviour
     return behaviour + attributes(config.customers, config.shape, taken=[one.name for one in behaviour])

@@ -13,6 +13,7 @@ import churnops
 from churnops.bundle.bundle import Bundle
 from churnops.bundle.manifest import InputColumn, Manifest, Metric
 from churnops.data_config import DataConfig
+from churnops.features.definitions import declared
 from churnops.jobs.steps.audit import read_columns, read_findings, read_rounds
 from churnops.jobs.steps.candidate import MODEL, read_facts
 from churnops.jobs.steps.cleaning import fingerprint
@@ -39,7 +40,7 @@ def make_bundle(config: DataConfig, recipe: Recipe, steps: Mapping[str, Done]) -
         name=config.name,
         candidate=facts.name,
         inputs=inputs,
-        ignored_columns=_ignored(config, about, inputs),
+        ignored_columns=_ignored(config, inputs),
         threshold=facts.threshold,
         shape=config.shape,
         config_version=config.version,
@@ -113,12 +114,10 @@ def _inputs(learnt: Rows, texts: Mapping[str, str], *, nullable: bool) -> tuple[
     return (*numeric, *categorical)
 
 
-def _ignored(
-    config: DataConfig, about: Mapping[str, Any], inputs: tuple[InputColumn, ...]
-) -> tuple[str, ...]:
-    """What else a caller's record of a customer holds: keys, the label, columns left out."""
+def _ignored(config: DataConfig, inputs: tuple[InputColumn, ...]) -> tuple[str, ...]:
+    """What else a caller's record of a customer holds: keys, the label, features and columns left out."""
     source = config.customers
-    named = ["customer_id", "as_of", "churned", *(f["name"] for f in about["features"])]
+    named = ["customer_id", "as_of", "churned", *(feature.name for feature in declared(config))]
     if source:
         named += [source.id, *source.columns]
         named += [source.label.column] if source.label else []
