@@ -1,6 +1,8 @@
 """The bundle over a whole table."""
 
 import datetime as dt
+import resource
+import signal
 from pathlib import Path
 from uuid import UUID
 
@@ -246,3 +248,30 @@ def test_columns_are_found_by_the_names_people_give(tmp_path):
 
 def test_columns_are_all_the_bundle_takes():
     assert {column.name for column in COLUMNS} < set(_table().column_names)
+
+
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tiny_bundle, tmp_path):
+    pq.write_table(_table(), tmp_path / "inputs.parquet")
+    to = tmp_path / "scores.csv"
+    (to / "in the way").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError) as caught:
+        score_table(tiny_bundle, tmp_path / "inputs.parquet", to)
+    assert caught.value.filename == str(to)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["inputs.parquet", "scores.csv"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_full_disk_is_told_with_the_file_it_was_met_at(tiny_bundle, tmp_path, ending):
+    pq.write_table(_table(2000), tmp_path / "inputs.parquet")
+    to = tmp_path / f"scores.{ending}"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            score_table(tiny_bundle, tmp_path / "inputs.parquet", to)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handled)
+    assert caught.value.filename == str(to)
+    assert [path.name for path in tmp_path.iterdir()] == ["inputs.parquet"]

@@ -9,11 +9,12 @@ from churnops.bundle.manifest import Manifest
 from churnops.config import Settings
 from churnops.data_config import DataConfig
 from churnops.errors import BundleError, ConfigError
+from churnops.features.definitions import declared
 from churnops.jobs.bundles import bundle_folder
 from churnops.jobs.features import make_features
 from churnops.jobs.steps.ledger import run_folder
 from churnops.progress import Tell
-from churnops.scoring.batch import Scored, score_table
+from churnops.scoring.batch import Scored, check_ending, score_table
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,19 @@ def score(request: Request, settings: Settings, tell: Tell) -> Scored:
     """Write customer_id, as_of, score, rank, model_version and prediction_id, the likeliest to leave first.
 
     Raises what `make_features`, `bundle_folder` and `score_table` do, and BundleError where the bundle was
-    trained for another meaning of the config.
+    trained for another meaning of the config or on features it does not declare; what can be known before
+    the work is said before it.
     """
+    if request.to:
+        check_ending(request.to)
     config = _with_customers(request)
     bundle = read_bundle(bundle_folder(settings, config.name, request.bundle))
     _same_question(bundle.manifest, config)
+    _same_features(bundle.manifest, config)
     inputs = run_folder(settings, config.name) / "to_score.parquet"
     made = make_features(config, settings, as_of=request.as_of, to=inputs, tell=tell)
     stamped = made.as_of or dt.datetime.combine(request.today, dt.time())
     to = request.to or settings.data_dir / "scores" / config.name / f"as_of={stamped:%Y-%m-%d}.parquet"
-    to.parent.mkdir(parents=True, exist_ok=True)
     tell("scores", "started")
     scored = score_table(bundle, inputs, to, as_of=stamped)
     tell("scores", "done")
@@ -70,4 +74,14 @@ def _same_question(manifest: Manifest, config: DataConfig) -> None:
             f"{manifest.model_version} answers for {manifest.name} version {manifest.config_version}, "
             f"horizon {manifest.horizon_days}, look-back {manifest.active_days}; the config is {config.name} "
             f"version {config.version}, horizon {churn[0]}, look-back {churn[1]}: run it again"
+        )
+
+
+def _same_features(manifest: Manifest, config: DataConfig) -> None:
+    known = {feature.name for feature in declared(config)}
+    gone = [column.name for column in manifest.inputs if column.name not in known]
+    if gone:
+        raise BundleError(
+            f"{manifest.model_version} takes {', '.join(gone)}; the config {config.name} has no such feature: "
+            f"run it again"
         )

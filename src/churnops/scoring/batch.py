@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -43,10 +44,10 @@ def score_table(bundle: Bundle, inputs: Path, to: Path, *, as_of: dt.datetime | 
     """Score each row of the Parquet file or folder `inputs` into `to`, the likeliest to leave first.
 
     `to` ends in .parquet or .csv. `as_of`, UTC unless it has a zone, stands in where the table's own is null
-    or absent. Raises ContractError naming all that is wrong with the table, SourceError if it is not Parquet.
+    or absent. Raises ContractError naming all that is wrong with the table, SourceError if it is not Parquet,
+    and OSError naming `to` where that cannot be written.
     """
-    if to.suffix not in {".parquet", ".csv"}:
-        raise ConfigError(str(to), ["scores are written as .parquet or .csv"])
+    check_ending(to)
     try:
         scored = _score(bundle, ds.dataset(inputs, format="parquet"), _naive_utc(as_of))
     except FileNotFoundError:
@@ -55,6 +56,12 @@ def score_table(bundle: Bundle, inputs: Path, to: Path, *, as_of: dt.datetime | 
         raise SourceError(str(inputs), [f"is not Parquet, or damaged: {error}"]) from error
     _write(scored, to, bundle.manifest.model_version)
     return Scored(scored.num_rows, to, bundle.manifest.model_version)
+
+
+def check_ending(to: Path) -> None:
+    """Raise ConfigError unless the name `to` says in which format scores are to be written."""
+    if to.suffix not in {".parquet", ".csv"}:
+        raise ConfigError(str(to), ["scores are written as .parquet or .csv"])
 
 
 def _naive_utc(as_of: dt.datetime | None) -> dt.datetime | None:
@@ -134,19 +141,21 @@ def _write(scored: pa.Table, to: Path, version: str) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     unfinished = to.with_name(f"{to.name}.{os.getpid()}.unfinished")
     try:
-        with _writer(unfinished, to.suffix) as writer:
+        with unfinished.open("wb") as file, _writer(file, to.suffix) as writer:
             for start in range(0, len(order), _WRITTEN_ROWS):
                 rows = scored.take(order[start : start + _WRITTEN_ROWS])
                 writer.write_table(_finished(rows, version, first_rank=start + 1))
         unfinished.replace(to)  # a reader sees the old file or the new one
+    except OSError as error:  # nobody knows the unfinished file by name
+        raise OSError(error.errno, error.strerror, str(to)) from error
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def _writer(path: Path, suffix: str) -> pyarrow.csv.CSVWriter | pq.ParquetWriter:
+def _writer(file: IO[bytes], suffix: str) -> pyarrow.csv.CSVWriter | pq.ParquetWriter:
     if suffix == ".csv":
-        return pyarrow.csv.CSVWriter(path, _WRITTEN)
-    return pq.ParquetWriter(path, _WRITTEN, compression="zstd")
+        return pyarrow.csv.CSVWriter(file, _WRITTEN)
+    return pq.ParquetWriter(file, _WRITTEN, compression="zstd")
 
 
 def _finished(rows: pa.Table, version: str, *, first_rank: int) -> pa.Table:

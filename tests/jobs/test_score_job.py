@@ -1,0 +1,80 @@
+"""Scoring from files to a table of scores, on days unlike those of training."""
+
+import datetime as dt
+import re
+
+import pyarrow.parquet as pq
+import pytest
+from builders import make_bundle
+
+from churnops.bundle.bundle import write_bundle
+from churnops.bundle.manifest import InputColumn
+from churnops.config import Settings
+from churnops.data_config import DataConfig
+from churnops.errors import BundleError, ConfigError
+from churnops.features.definitions import declared
+from churnops.jobs.score import Request, score
+
+CONFIG = DataConfig.model_validate(
+    {
+        "name": "shop",
+        "shape": "purchases",
+        "transactions": {
+            "path": "orders.csv",
+            "format": "csv",
+            "id": "customer",
+            "time": {"column": "day", "format": "%Y-%m-%d"},
+            "amount": "paid",
+            "discount": "discount",
+        },
+        "churn": {"horizon_days": 30, "active_days": 365},
+    }
+)
+NO_RETURNS_NO_DISCOUNTS_NO_BASKETS = """customer,day,paid,discount
+ann,2024-01-01,10,0
+bob,2024-02-01,20,0
+"""
+
+
+def bundle_of(names):
+    """A bundle trained on features of these names, filled in."""
+    inputs = [
+        InputColumn(name=name, kind="numeric", nullable=True, text="", minimum=0, maximum=100)
+        for name in names
+    ]
+    churn = {"horizon_days": 30, "active_days": 365}
+    return make_bundle(inputs, name="shop", shape="purchases", **churn)
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Scores the orders of `tmp_path`; its bundle takes `names`."""
+    (tmp_path / "orders.csv").write_text(NO_RETURNS_NO_DISCOUNTS_NO_BASKETS)
+
+    def run(names, to=None):
+        folder = write_bundle(bundle_of(names), tmp_path / "bundle")
+        request = Request(CONFIG, dt.date(2024, 3, 1), bundle=folder, to=to)
+        settings = Settings(data_dir=tmp_path / "var", source_dir=tmp_path)
+        return score(request, settings, lambda step, what: None)
+
+    return run
+
+
+def test_features_that_say_nothing_today_are_there_for_a_model_that_takes_them(scored):
+    done = scored([feature.name for feature in declared(CONFIG)])
+
+    assert set(pq.read_table(done.path)["customer_id"].to_pylist()) == {"ann", "bob"}
+
+
+def test_a_feature_the_config_no_longer_has_is_named_before_any_work(scored, tmp_path):
+    with pytest.raises(BundleError, match=r"takes customer_age; .* has no such feature"):
+        scored(["recency_days", "customer_age"])
+
+    assert not (tmp_path / "var").exists()
+
+
+def test_an_unknown_ending_is_refused_before_any_work(scored, tmp_path):
+    with pytest.raises(ConfigError, match=re.escape(".parquet or .csv")):
+        scored(["recency_days"], to=tmp_path / "scores.xlsx")
+
+    assert not (tmp_path / "var").exists()
