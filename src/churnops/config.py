@@ -69,10 +69,11 @@ def load_toml(model: type[Model], path: Path) -> Model:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
     except ValidationError as error:
-        raise ConfigError(str(path), _problems(error)) from error
+        raise ConfigError(str(path), faults(error)) from error
 
 
-def _problems(error: ValidationError) -> list[str]:
+def faults(error: ValidationError) -> list[str]:
+    """Every fault as `path.to.key: what is wrong`."""
     return [
         f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}"
         for fault in error.errors()

@@ -45,12 +45,7 @@ ORDERS = Table(
     ),
 )
 
-# One row per question asked: will this customer, seen at `as_of`, leave?
-SPINE = Table(
-    "spine", (Column("customer_id", pa.string()), Column("as_of", INSTANT)), key=("customer_id", "as_of")
-)
-
-# The spine with its answers and features; feature columns follow.
+# One row per question asked (will this customer, seen at `as_of`, leave?) and its answer; features follow.
 DATASET = Table(
     "dataset",
     (

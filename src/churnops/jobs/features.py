@@ -8,11 +8,10 @@ from churnops.config import Settings
 from churnops.contracts.tables import CUSTOMERS, ORDERS
 from churnops.data_config import DataConfig
 from churnops.engines import Engine
-from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ConfigError
 from churnops.features.build import build_attributes, build_features
 from churnops.jobs.steps.cleaning import clean_step, tables
-from churnops.jobs.steps.ledger import Ledger, held, run_folder
+from churnops.jobs.steps.ledger import working
 from churnops.progress import Tell
 from churnops.snapshots.split import history_query
 
@@ -35,10 +34,8 @@ def make_features(
     row, whether it has a label or not, or of the rows of `as_of` where the table has that column. Raises
     InputError where the data cannot be used or end before `as_of`, and Busy.
     """
-    folder = run_folder(settings, config.name)
-    with held(folder):
-        engine = DuckDB(settings.memory_limit, folder / ".spill")
-        cleaned = clean_step(_unlabelled(config), settings, engine, Ledger(folder, tell))
+    with working(settings, config.name, tell) as (engine, ledger):
+        cleaned = clean_step(_unlabelled(config), settings, engine, ledger)
         tell("features", "started")
         if config.shape == "purchases":
             made = _of_purchases(config, engine, tables(cleaned), as_of=as_of, to=to)

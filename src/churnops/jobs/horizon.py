@@ -7,10 +7,9 @@ from churnops.contracts.table import check
 from churnops.contracts.tables import ORDERS
 from churnops.data_config import DataConfig
 from churnops.engines import Engine
-from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ConfigError
 from churnops.jobs.steps.cleaning import clean_step, tables
-from churnops.jobs.steps.ledger import Ledger, held, run_folder
+from churnops.jobs.steps.ledger import working
 from churnops.progress import Tell
 from churnops.snapshots.horizon import (
     Candidate,
@@ -67,8 +66,6 @@ def horizon_of(config: DataConfig, settings: Settings, *, tolerance: float, tell
     """What `show_horizon` finds in the purchases of `config`, cleaned where that was not done yet."""
     if config.shape != "purchases":
         raise ConfigError(config.name, ["its label says who left: there is no horizon to choose"])
-    folder = run_folder(settings, config.name)
-    with held(folder):
-        engine = DuckDB(settings.memory_limit, folder / ".spill")
-        cleaned = clean_step(config, settings, engine, Ledger(folder, tell))
+    with working(settings, config.name, tell) as (engine, ledger):
+        cleaned = clean_step(config, settings, engine, ledger)
         return show_horizon(tables(cleaned)[ORDERS.name], engine, tolerance=tolerance)

@@ -8,8 +8,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from churnops.config import faults
 from churnops.errors import SourceError
 from churnops.evaluation.metrics import METRICS
+from churnops.jobs.steps.ledger import write_whole
 from churnops.report.page import render
 from churnops.report.result import Result
 
@@ -26,9 +28,7 @@ def write_report(run_folder: Path) -> Path:
     result = _read_result(run_folder / RESULT)
     page = render(result, _read_predictions(run_folder / PREDICTIONS, result))
     path = run_folder / REPORT
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
+    write_whole(path, page.encode())
     return path
 
 
@@ -38,8 +38,7 @@ def _read_result(path: Path) -> Result:
     except OSError as error:
         raise SourceError(str(path), [_unreadable(error)]) from error
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors()]
-        raise SourceError(str(path), faults) from error
+        raise SourceError(str(path), faults(error)) from error
     if problems := list(_result_problems(result)):
         raise SourceError(str(path), problems)
     return result

@@ -9,7 +9,7 @@ from churnops.config import Settings, load_toml
 from churnops.data_config import DataConfig
 from churnops.engines.on_duckdb import DuckDB
 from churnops.jobs.promote import promote
-from churnops.jobs.report import PREDICTIONS, RESULT, write_report
+from churnops.jobs.report import PREDICTIONS, REPORT, RESULT, write_report
 from churnops.jobs.steps.audit import audit_step
 from churnops.jobs.steps.candidate import candidate_step
 from churnops.jobs.steps.cleaning import clean_step
@@ -17,7 +17,7 @@ from churnops.jobs.steps.dataset import dataset_step
 from churnops.jobs.steps.evaluation import PREDICTIONS as TESTED
 from churnops.jobs.steps.evaluation import evaluation_step
 from churnops.jobs.steps.explanation import explanation_step
-from churnops.jobs.steps.ledger import Done, Ledger, held, run_folder, write_whole
+from churnops.jobs.steps.ledger import Done, Ledger, working, write_whole
 from churnops.jobs.steps.packaging import make_bundle
 from churnops.jobs.steps.registration import register
 from churnops.jobs.steps.summary import registered, summarise
@@ -53,11 +53,9 @@ def run(plan: Plan, settings: Settings, tell: Tell) -> Result:
     Raises InputError for data that cannot be used, NotEnoughData, ParityError when a graph disagrees with its
     model, RegistryError, and Busy while another process runs the same config.
     """
-    folder = run_folder(settings, plan.config.name)
-    with held(folder):
-        engine = DuckDB(settings.memory_limit, folder / ".spill")
-        steps = _compare(plan, settings, engine, Ledger(folder, tell))
-        return _publish(plan, settings, steps, Ledger(folder, tell))
+    with working(settings, plan.config.name, tell) as (engine, ledger):
+        steps = _compare(plan, settings, engine, ledger)
+        return _publish(plan, settings, steps, ledger)
 
 
 def _compare(plan: Plan, settings: Settings, engine: DuckDB, ledger: Ledger) -> dict[str, Done]:
@@ -69,7 +67,9 @@ def _compare(plan: Plan, settings: Settings, engine: DuckDB, ledger: Ledger) -> 
     candidates = {
         name: candidate_step(name, recipe, dataset, audited, ledger) for name in candidates_of(config.shape)
     }
-    evaluated = evaluation_step(candidates, recipe, one_column(config.shape), ledger)
+    evaluated = evaluation_step(
+        candidates, audited, recipe, reference=one_column(config.shape), ledger=ledger
+    )
     return {"clean": cleaned, "dataset": dataset, "audit": audited, "evaluation": evaluated, **candidates}
 
 
@@ -85,7 +85,7 @@ def _publish(plan: Plan, settings: Settings, steps: dict[str, Done], ledger: Led
     registry = registered(recorded, decision, opponent.model_version if opponent else None)
     paths = {
         "bundle": str(folder),
-        "report": str(ledger.folder / "report.html"),
+        "report": str(ledger.folder / REPORT),
         "result": str(ledger.folder / RESULT),
         "predictions": str(ledger.folder / PREDICTIONS),
     }

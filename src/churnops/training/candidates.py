@@ -27,10 +27,17 @@ def fit(name: str, train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: O
             from churnops.training import torch_mlp
 
             return torch_mlp.fit(train, validation, recipe, on_epoch=on_epoch)
-        case "recency" | "single_column" | "logistic" | "lightgbm":
+        case "lightgbm":
             from churnops.training import baselines
 
-            trainers = {"logistic": baselines.fit_logistic, "lightgbm": baselines.fit_boosting}
-            return trainers.get(name, baselines.fit_one_column)(train, validation, recipe, on_epoch=on_epoch)
+            return baselines.fit_boosting(train, validation, recipe, on_epoch=on_epoch)
+        case "logistic":
+            from churnops.training import baselines
+
+            return baselines.fit_logistic(train, validation, recipe, on_epoch=on_epoch)
+        case "recency" | "single_column":
+            from churnops.training import baselines
+
+            return baselines.fit_one_column(train, validation, recipe, on_epoch=on_epoch)
         case _:
             raise ValueError(f"no candidate is called {name}")

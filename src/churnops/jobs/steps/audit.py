@@ -1,8 +1,6 @@
 """Step 3: what the data knows that it should not, and which rows may learn from which."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +16,13 @@ from churnops.evaluation.leakage import Evidence, Finding, audit
 from churnops.evaluation.twins import Twins, find_twins
 from churnops.jobs.steps.cleaning import tables
 from churnops.jobs.steps.dataset import DATASET, read_about
-from churnops.jobs.steps.ledger import Done, Ledger
+from churnops.jobs.steps.ledger import Done, Ledger, write_json
 from churnops.snapshots.split import folds
 from churnops.training.dataset import Columns
-from churnops.training.rounds import Rounds, rounds_by_fold, rounds_by_time
+from churnops.training.rounds import Index, Rounds, rounds_by_fold, rounds_by_time
 
 _FINDINGS = "audit.json"
 _SPLIT = "split.parquet"
-_FOUND_BY_DATE = ("customers", "labelled")
 
 
 def audit_step(config: DataConfig, cleaned: Done, dataset: Done, ledger: Ledger) -> Done:
@@ -43,21 +40,21 @@ def audit_step(config: DataConfig, cleaned: Done, dataset: Done, ledger: Ledger)
         assigned_N = _assigned(rows, about["plan"], twins, config.split)
         evidence = _evidence(_learnt(rows, assigned_N), about["features"], config, tables(cleaned))
         findings = audit(evidence, allow=config.leakage.allow, twins=twins)
-        said = {"findings": [asdict(one) for one in findings], "columns": _kept(about["features"], findings)}
-        (to / _FINDINGS).write_text(json.dumps(said, indent=2), encoding="utf-8")
-        pq.write_table(pa.table({"assigned": assigned_N}), to / _SPLIT)
+        write_json(to / _FINDINGS, {"findings": findings, "columns": _kept(about["features"], findings)})
+        group_N = twins.group_N if twins else _customers(rows)
+        pq.write_table(pa.table({"assigned": assigned_N, "group": group_N}), to / _SPLIT)
 
     return ledger.step("audit", depends_on, work)
 
 
 def read_findings(audited: Done) -> tuple[Finding, ...]:
     """What the audit suspects."""
-    return tuple(Finding(**one) for one in _read(audited)["findings"])
+    return tuple(Finding(**one) for one in audited.read_json(_FINDINGS)["findings"])
 
 
 def read_columns(audited: Done) -> Columns:
     """The features left to learn from."""
-    kept = _read(audited)["columns"]
+    kept = audited.read_json(_FINDINGS)["columns"]
     return Columns(tuple(kept["numeric"]), tuple(kept["categorical"]))
 
 
@@ -67,9 +64,9 @@ def read_rounds(audited: Done) -> Rounds:
     return rounds_by_time(assigned_N) if assigned_N.dtype == object else rounds_by_fold(assigned_N)
 
 
-def _read(audited: Done) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads((audited.folder / _FINDINGS).read_text(encoding="utf-8"))
-    return said
+def read_groups(audited: Done) -> Index:
+    """A number per row of the dataset, shared by a customer's snapshots and by twins: they tell no news."""
+    return np.asarray(pq.read_table(audited.folder / _SPLIT)["group"].to_numpy(), dtype=np.intp)
 
 
 def _assigned(
@@ -80,6 +77,11 @@ def _assigned(
         return _spans(rows, plan)
     group_N = twins.group_N if twins else np.arange(rows.num_rows)
     return folds(rows["churned"].to_numpy(), group_N, split)
+
+
+def _customers(rows: pa.Table) -> Index:
+    """A number per customer."""
+    return np.asarray(rows["customer_id"].combine_chunks().dictionary_encode().indices, dtype=np.intp)
 
 
 def _learnt(rows: pa.Table, assigned_N: npt.NDArray[Any]) -> pa.Table:
@@ -119,7 +121,7 @@ def _evidence(
     rows: pa.Table, features: list[dict[str, Any]], config: DataConfig, tables: Mapping[str, str]
 ) -> Evidence:
     """The rows' features, but for dates: these are audited as they stand in the source."""
-    people = next((pq.read_table(tables[name]) for name in _FOUND_BY_DATE if name in tables), None)
+    people = next((pq.read_table(tables[n]) for n in ("customers", "labelled") if n in tables), None)
     place = _places(rows, people)
     columns = config.customers.columns if config.customers else {}
     dates = [name for name, column in columns.items() if column.role == "date"]

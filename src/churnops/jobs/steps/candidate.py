@@ -1,6 +1,5 @@
 """Step 4, once per candidate: fit, calibrate, score the test, export."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from churnops.export.onnx import to_onnx
 from churnops.export.parity import check_parity
 from churnops.jobs.steps.audit import read_columns, read_rounds
 from churnops.jobs.steps.dataset import DATASET
-from churnops.jobs.steps.ledger import Done, Ledger
+from churnops.jobs.steps.ledger import Done, Ledger, write_json
 from churnops.training.candidates import fit
 from churnops.training.dataset import Rows, read_rows
 from churnops.training.fit import Epoch, Fit
@@ -81,7 +80,7 @@ def candidate_step(name: str, recipe: Recipe, dataset: Done, audited: Done, ledg
         }
         (to / MODEL).write_bytes(graph)
         pq.write_table(_predictions(tested, np.concatenate(scores)), to / PREDICTIONS)
-        (to / _FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
+        write_json(to / _FACTS, facts)
 
     depends_on = {"dataset": dataset.key, "audit": audited.key, "recipe": recipe.model_dump(mode="json")}
     return ledger.step(f"candidates/{name}", depends_on, work)
@@ -89,7 +88,7 @@ def candidate_step(name: str, recipe: Recipe, dataset: Done, audited: Done, ledg
 
 def read_facts(candidate: Done) -> Facts:
     """What `candidate_step` found out."""
-    facts = json.loads((candidate.folder / _FACTS).read_text(encoding="utf-8"))
+    facts = candidate.read_json(_FACTS)
     facts["calibration"] = Platt(**facts["calibration"])
     facts["history"] = tuple(facts["history"])
     return Facts(**facts)

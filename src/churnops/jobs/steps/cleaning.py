@@ -1,7 +1,6 @@
 """Step 1: clean tables out of the files the config names."""
 
 import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from churnops.config import Settings
 from churnops.data_config import DataConfig
 from churnops.engines.on_duckdb import DuckDB
-from churnops.jobs.steps.ledger import Done, Ledger
+from churnops.jobs.steps.ledger import Done, Ledger, write_json
 from churnops.sources.clean import clean
 from churnops.sources.files import identify
 
@@ -30,14 +29,14 @@ def clean_step(config: DataConfig, settings: Settings, engine: DuckDB, ledger: L
 
     def work(to: Path) -> None:
         report = clean(config, engine, source_dir=settings.source_dir, to=to)
-        (to / REPORT).write_text(json.dumps(report.to_dict(), indent=2, default=str), encoding="utf-8")
+        write_json(to / REPORT, report.to_dict())
 
     return ledger.step("clean", depends_on, work)
 
 
 def read_report(cleaned: Done) -> dict[str, Any]:
     """`CleanReport` as JSON has it."""
-    report: dict[str, Any] = json.loads((cleaned.folder / REPORT).read_text(encoding="utf-8"))
+    report: dict[str, Any] = cleaned.read_json(REPORT)
     return report
 
 

@@ -1,6 +1,5 @@
 """Step 2: the table every model learns from: who is asked about when, what was known then, and who left."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from churnops.features.build import Built, build_dataset, build_labelled
 from churnops.features.definitions import feature_hash
 from churnops.jobs.horizon import show_horizon
 from churnops.jobs.steps.cleaning import tables
-from churnops.jobs.steps.ledger import Done, Ledger
+from churnops.jobs.steps.ledger import Done, Ledger, write_json
 from churnops.snapshots.split import TimePlan, dates_query, history_query, plan_dated, plan_spans
 
 DATASET = "dataset.parquet"
@@ -46,14 +45,14 @@ def dataset_step(config: DataConfig, engine: Engine, cleaned: Done, ledger: Ledg
             "plan": asdict(made.plan) if made.plan else None,
             "horizon": made.horizon,
         }
-        (to / _ABOUT).write_text(json.dumps(about, indent=2, default=str), encoding="utf-8")
+        write_json(to / _ABOUT, about)
 
     return ledger.step("dataset", depends_on, work)
 
 
 def read_about(dataset: Done) -> dict[str, Any]:
     """`features`, `feature_hash`, `plan` (null for folds) and `horizon` (null for labelled tables)."""
-    about: dict[str, Any] = json.loads((dataset.folder / _ABOUT).read_text(encoding="utf-8"))
+    about: dict[str, Any] = dataset.read_json(_ABOUT)
     return about
 
 

@@ -1,17 +1,16 @@
 """Step 5: how good each candidate really is, and which one becomes the bundle."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from churnops.evaluation.intervals import Interval, bootstrap, intervals, paired_difference
+from churnops.evaluation.intervals import bootstrap, intervals, paired_difference
+from churnops.jobs.steps.audit import read_groups, read_rounds
 from churnops.jobs.steps.candidate import read_facts, read_predictions
-from churnops.jobs.steps.ledger import Done, Ledger
+from churnops.jobs.steps.ledger import Done, Ledger, write_json
 from churnops.training.candidates import NETWORKS
 from churnops.training.recipe import Recipe
 
@@ -19,7 +18,9 @@ PREDICTIONS = "predictions.parquet"
 _FIGURES = "evaluation.json"
 
 
-def evaluation_step(candidates: Mapping[str, Done], recipe: Recipe, reference: str, ledger: Ledger) -> Done:
+def evaluation_step(
+    candidates: Mapping[str, Done], audited: Done, recipe: Recipe, *, reference: str, ledger: Ledger
+) -> Done:
     """Test figures with intervals, and every candidate's scores side by side.
 
     Differences are paired: each to the best baseline, and the chosen to `reference`, the one-column one.
@@ -34,21 +35,21 @@ def evaluation_step(candidates: Mapping[str, Done], recipe: Recipe, reference: s
         drawn = bootstrap(
             predictions["churned"].to_numpy(),
             {name: predictions[name].to_numpy() for name in candidates},
-            groups=predictions["customer_id"].to_numpy(),
+            groups=read_groups(audited)[read_rounds(audited).test_N],
             resamples=recipe.resamples,
             seed=recipe.seed,
         )
-        gains = {name: _json(paired_difference(drawn, name, best_baseline)) for name in by_validation}
+        gains = {name: paired_difference(drawn, name, best_baseline) for name in by_validation}
         figures = {
             "order": by_validation,
             "chosen": chosen,
             "best_baseline": best_baseline,
-            "metrics": {name: _json(metrics) for name, metrics in intervals(drawn).items()},
+            "metrics": intervals(drawn),
             "gains": {name: gain for name, gain in gains.items() if name != best_baseline},
-            "gain_over_one_column": _json(paired_difference(drawn, chosen, reference)),
+            "gain_over_one_column": paired_difference(drawn, chosen, reference),
         }
         pq.write_table(predictions, to / PREDICTIONS)
-        (to / _FIGURES).write_text(json.dumps(figures, indent=2), encoding="utf-8")
+        write_json(to / _FIGURES, figures)
 
     depends_on = {"candidates": {name: done.key for name, done in candidates.items()}, "reference": reference}
     return ledger.step("evaluation", depends_on, work)
@@ -56,7 +57,7 @@ def evaluation_step(candidates: Mapping[str, Done], recipe: Recipe, reference: s
 
 def read_figures(evaluated: Done) -> dict[str, Any]:
     """`order`, `chosen`, `best_baseline`, `metrics`, `gains`, `gain_over_one_column`."""
-    figures: dict[str, Any] = json.loads((evaluated.folder / _FIGURES).read_text(encoding="utf-8"))
+    figures: dict[str, Any] = evaluated.read_json(_FIGURES)
     return figures
 
 
@@ -66,7 +67,3 @@ def _side_by_side(candidates: Mapping[str, Done]) -> pa.Table:
     for name, table in tables.items():
         together = together.append_column(name, table["score"])
     return together
-
-
-def _json(metrics: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
-    return {metric: asdict(interval) for metric, interval in metrics.items()}

@@ -1,8 +1,6 @@
 """Step 6: which columns the bundle leans on, and for whom it works better or worse."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from churnops.evaluation.slices import Slice, slices
 from churnops.jobs.steps.audit import read_columns, read_rounds
 from churnops.jobs.steps.dataset import DATASET
 from churnops.jobs.steps.evaluation import PREDICTIONS
-from churnops.jobs.steps.ledger import Done, Ledger
+from churnops.jobs.steps.ledger import Done, Ledger, write_json
 from churnops.training.dataset import Rows, read_rows
 
 _EXPLANATION = "explanation.json"
@@ -31,8 +29,7 @@ def explanation_step(bundle: Bundle, dataset: Done, audited: Done, evaluated: Do
         scores = pq.read_table(evaluated.folder / PREDICTIONS)[bundle.manifest.candidate].to_numpy()
         lost = _importances(bundle, rows.take(rounds.unseen_N))
         sliced = _slices(rows.take(rounds.test_N), scores, lost)
-        said = {"importances": lost, "slices": [asdict(one) for one in sliced]}
-        (to / _EXPLANATION).write_text(json.dumps(said, indent=2), encoding="utf-8")
+        write_json(to / _EXPLANATION, {"importances": lost, "slices": sliced})
 
     depends_on = {"evaluation": evaluated.key, "bundle": bundle.manifest.content_hash}
     return ledger.step("explanation", depends_on, work)
@@ -40,7 +37,7 @@ def explanation_step(bundle: Bundle, dataset: Done, audited: Done, evaluated: Do
 
 def read_explanation(explained: Done) -> dict[str, Any]:
     """`importances` by column, and `slices`."""
-    said: dict[str, Any] = json.loads((explained.folder / _EXPLANATION).read_text(encoding="utf-8"))
+    said: dict[str, Any] = explained.read_json(_EXPLANATION)
     return said
 
 

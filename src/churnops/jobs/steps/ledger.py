@@ -1,5 +1,6 @@
 """Steps that are done once: a finished step is kept while what went into it stays the same."""
 
+import functools
 import hashlib
 import json
 import shutil
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic_core import to_json
 
 import churnops
 from churnops.bundle.manifest import canonical_json
 from churnops.config import Settings
+from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import Busy
 from churnops.progress import Tell
 
@@ -26,6 +29,10 @@ class Done:
 
     folder: Path
     key: str
+
+    def read_json(self, name: str) -> Any:
+        """What the step wrote with `write_json`."""
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Ledger:
         unfinished.mkdir(parents=True)
         work(unfinished)
         stamp = {"key": key, "files": _sizes(unfinished)}
-        (unfinished / _STAMP).write_text(json.dumps(stamp, indent=2), encoding="utf-8")
+        write_json(unfinished / _STAMP, stamp)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
         self.tell(name, "done")
@@ -77,6 +84,19 @@ def held(folder: Path) -> Iterator[None]:
         raise Busy(f"{folder}: another churnops process is working here; wait until it has ended") from None
 
 
+@contextmanager
+def working(settings: Settings, name: str, tell: Tell) -> Iterator[tuple[DuckDB, Ledger]]:
+    """The engine and the ledger of the run `name`, whose folder is held meanwhile; raises Busy."""
+    folder = run_folder(settings, name)
+    with held(folder):
+        yield DuckDB(settings.memory_limit, folder / ".spill"), Ledger(folder, tell)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` for people and `Done.read_json`: dataclasses as objects, dates as ISO text."""
+    path.write_bytes(to_json(value, indent=2))
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write `content` in one step: a reader sees the old file or the new one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
@@ -84,6 +104,7 @@ def write_whole(path: Path, content: bytes) -> None:
     unfinished.replace(path)
 
 
+@functools.cache
 def code_fingerprint() -> str:
     """A hash of churnops' own source files: what other code made is not kept."""
     root = Path(churnops.__file__).parent
@@ -93,7 +114,7 @@ def code_fingerprint() -> str:
 
 def _is_whole(folder: Path, key: str) -> bool:
     try:
-        stamp = json.loads((folder / _STAMP).read_text(encoding="utf-8"))
+        stamp = Done(folder, key).read_json(_STAMP)
         return bool(stamp["key"] == key and stamp["files"] == _sizes(folder))
     except (OSError, ValueError, KeyError, TypeError):
         return False

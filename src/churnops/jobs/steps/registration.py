@@ -11,8 +11,8 @@ from churnops.bundle.bundle import Bundle, read_bundle
 from churnops.bundle.manifest import Manifest, Metric
 from churnops.config import Settings
 from churnops.evaluation.intervals import bootstrap, paired_difference
-from churnops.evaluation.leakage import too_good
-from churnops.jobs.steps.audit import read_findings, read_rounds
+from churnops.evaluation.leakage import Finding, too_good
+from churnops.jobs.steps.audit import read_findings, read_groups, read_rounds
 from churnops.jobs.steps.candidate import read_facts
 from churnops.jobs.steps.dataset import DATASET
 from churnops.jobs.steps.evaluation import PREDICTIONS, read_figures
@@ -68,9 +68,14 @@ def register(
     return record(comparison, settings), opponent
 
 
+def all_findings(manifest: Manifest, audited: Done) -> tuple[Finding, ...]:
+    """What the audit suspects, and the test figure itself where it is too good to be true."""
+    return (*read_findings(audited), *too_good(manifest.metrics["roc_auc"].value))
+
+
 def _evidence(manifest: Manifest, steps: Mapping[str, Done], opponent: Opponent | None) -> Evidence:
     figures = read_figures(steps["evaluation"])
-    findings = [*read_findings(steps["audit"]), *too_good(manifest.metrics["roc_auc"].value)]
+    findings = all_findings(manifest, steps["audit"])
     return Evidence(
         candidate=manifest.candidate,
         one_column=one_column(manifest.shape),
@@ -103,14 +108,19 @@ def _opponent(
         tuple(column.name for column in other.manifest.numeric),
         tuple(column.name for column in other.manifest.categorical),
     )
-    rows = read_rows(str(steps["dataset"].folder / DATASET), columns).take(read_rounds(steps["audit"]).test_N)
+    test_N = read_rounds(steps["audit"]).test_N
+    rows = read_rows(str(steps["dataset"].folder / DATASET), columns).take(test_N)
     predictions = pq.read_table(steps["evaluation"].folder / PREDICTIONS)
     scores = {
         "challenger": predictions[bundle.manifest.candidate].to_numpy(),
         "champion": other.score(rows.numeric_NF, rows.categorical_NC),
     }
     drawn = bootstrap(
-        rows.churned_N, scores, groups=rows.customer_id_N, resamples=recipe.resamples, seed=recipe.seed
+        rows.churned_N,
+        scores,
+        groups=read_groups(steps["audit"])[test_N],
+        resamples=recipe.resamples,
+        seed=recipe.seed,
     )
     gain = paired_difference(drawn, "challenger", "champion")["roc_auc"]
     return Opponent(serving.model_version, Metric(value=gain.value, low=gain.low, high=gain.high), "")

@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 from churnops.bundle.bundle import Bundle
 from churnops.bundle.manifest import Metric
 from churnops.data_config import DataConfig
-from churnops.evaluation.leakage import too_good
 from churnops.jobs.promote import Decision
-from churnops.jobs.steps.audit import read_findings, read_rounds
+from churnops.jobs.steps.audit import read_rounds
 from churnops.jobs.steps.candidate import read_facts
 from churnops.jobs.steps.cleaning import fingerprint, read_report
 from churnops.jobs.steps.dataset import DATASET, read_about
@@ -20,6 +19,7 @@ from churnops.jobs.steps.evaluation import read_figures
 from churnops.jobs.steps.explanation import read_explanation
 from churnops.jobs.steps.ledger import Done
 from churnops.jobs.steps.packaging import spans
+from churnops.jobs.steps.registration import all_findings
 from churnops.registry.tracking import Recorded
 from churnops.report.result import (
     CandidateResult,
@@ -36,9 +36,6 @@ from churnops.report.result import (
 )
 from churnops.training.candidates import NETWORKS
 
-_CLOSE = 0.0
-"""A gain whose interval reaches this is not a gain."""
-
 
 def summarise(
     config: DataConfig,
@@ -51,10 +48,6 @@ def summarise(
     figures, about = read_figures(steps["evaluation"]), read_about(steps["dataset"])
     explained = read_explanation(steps["explanation"])
     candidates = tuple(_candidate(name, figures, steps[name]) for name in figures["order"])
-    findings = [
-        *read_findings(steps["audit"]),
-        *too_good(bundle.manifest.metrics["roc_auc"].value),
-    ]
     return Result(
         name=config.name,
         shape=config.shape,
@@ -63,7 +56,7 @@ def summarise(
         churn=_churn(config, about["horizon"]),
         split="time" if about["plan"] else "folds",
         spans=_spans(config, about, steps),
-        findings=tuple(FindingMade(**vars(one)) for one in findings),
+        findings=tuple(FindingMade(**vars(one)) for one in all_findings(bundle.manifest, steps["audit"])),
         features=tuple(
             FeatureUsed(name=c.name, kind=c.kind, text=c.text, importance=explained["importances"][c.name])
             for c in bundle.manifest.inputs
@@ -102,13 +95,11 @@ def verdict(candidates: Sequence[CandidateResult], chosen: str, best_baseline: s
     figures = f"{auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]"
     said = [f"{chosen} did best on the validation span and is in the bundle: test ROC AUC {figures}."]
     for name in NETWORKS:
-        if name not in by_name:
-            continue
         gain = by_name[name].gain["roc_auc"]
         figures = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] ROC AUC against {best_baseline}"
-        if gain.low > _CLOSE:
+        if gain.low > 0.0:
             said.append(f"The network ({name}) beats the best baseline: {figures}.")
-        elif gain.high < _CLOSE:
+        elif gain.high < 0.0:
             said.append(f"The network ({name}) is worse than the best baseline: {figures}.")
         else:
             said.append(
