@@ -82,6 +82,6 @@ def _same_features(manifest: Manifest, config: DataConfig) -> None:
     gone = [column.name for column in manifest.inputs if column.name not in known]
     if gone:
         raise BundleError(
-            f"{manifest.model_version} takes {', '.join(gone)}; the config {config.name} has no such feature: "
+            f"{manifest.model_version} takes {', '.join(gone)}, and {config.name} has no such feature: "
             f"run it again"
         )
