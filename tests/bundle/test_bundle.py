@@ -6,12 +6,20 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from builders import COLUMNS, make_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churnops.bundle.bundle import MANIFEST_FILE, MODEL_FILE, category_text, read_bundle, write_bundle
+from churnops.bundle.bundle import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    category_text,
+    category_texts,
+    read_bundle,
+    write_bundle,
+)
 from churnops.bundle.manifest import Manifest
 from churnops.errors import BundleError
 
@@ -81,6 +89,33 @@ def test_a_model_of_one_kind_of_column_has_one_input(kind):
 )
 def test_a_category_is_text_and_blank_is_missing(value, text):
     assert category_text(value) == text
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["a", " ", None, "é", "a", ""]),
+        pa.array(["a", " ", None]).dictionary_encode(),
+        pa.array([3, None, -1], pa.int8()),
+        pa.array(["x", "a", None], pa.large_string())[1:],
+        pa.nulls(2),
+        pa.array([], pa.string()),
+    ],
+)
+def test_a_column_of_categories_is_the_text_of_each_value(column):
+    assert category_texts(column).tolist() == [category_text(value) for value in column.to_pylist()]
+
+
+def test_a_bundle_is_read_without_arrow(folder):
+    """The server is installed without it."""
+    code = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        "from pathlib import Path\n"
+        "from churnops.bundle.bundle import read_bundle\n"
+        "from churnops.serving.app import create_app\n"
+        "create_app(read_bundle(Path(sys.argv[1])))"
+    )
+    subprocess.run([sys.executable, "-c", code, folder], check=True)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
@@ -16,6 +16,9 @@ from pydantic import ValidationError
 
 from churnops.bundle.manifest import Manifest
 from churnops.errors import BundleError
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # not at run time: the server has no Arrow
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
@@ -79,6 +82,15 @@ def category_text(value: str | int | None) -> str:
     """A category as the graph knows it: blank text is missing, a whole number is its digits."""
     text = "" if value is None else str(value)
     return "" if text.isspace() else text
+
+
+def category_texts(column: "pa.Array") -> np.ndarray:
+    """`category_text` of every value of an Arrow array of text or whole numbers, for training and scoring."""
+    # Each level is made text once, not once a row.
+    encoded = column.cast("string").dictionary_encode()
+    levels = np.array([*map(category_text, encoded.dictionary.to_pylist()), ""], dtype=object)
+    indices_N: np.ndarray = encoded.indices.fill_null(len(levels) - 1).to_numpy()
+    return np.take(levels, indices_N)
 
 
 def read_bundle(folder: Path) -> Bundle:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as is_type
 
-from churnops.bundle.bundle import category_text
+from churnops.bundle.bundle import category_texts
 from churnops.bundle.manifest import Manifest
 
 _TEXT = (is_type.is_string, is_type.is_large_string, is_type.is_string_view)
@@ -48,7 +48,7 @@ def matrices(manifest: Manifest, batch: pa.RecordBatch) -> tuple[np.ndarray, np.
                 batch[column.name].cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
             )
     for j, column in enumerate(manifest.categorical):
-        categorical_NC[:, j] = _categories(batch[column.name])
+        categorical_NC[:, j] = category_texts(batch[column.name])
     return numeric_NF, categorical_NC
 
 
@@ -66,11 +66,3 @@ def value_problems(manifest: Manifest, numeric_NF: np.ndarray, categorical_NC: n
 def _fits(kind: pa.DataType, wanted: str) -> bool:
     value = kind.value_type if is_type.is_dictionary(kind) else kind
     return any(is_kind(value) for is_kind in _KINDS[wanted])
-
-
-def _categories(column: pa.Array) -> np.ndarray:
-    # Each level is made text once, not once a row.
-    encoded = column.cast(pa.string()).dictionary_encode()
-    levels = np.array([*map(category_text, encoded.dictionary.to_pylist()), ""], dtype=object)
-    indices_N: np.ndarray = encoded.indices.fill_null(len(levels) - 1).to_numpy()
-    return np.take(levels, indices_N)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from churnops.bundle.bundle import category_text
+from churnops.bundle.bundle import category_texts
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def read_rows(address: str, columns: Columns) -> Rows:
         with np.errstate(over="ignore"):  # what 32 bits cannot hold becomes infinite, and `apply` clips it
             numeric_NF[:, j] = table[name].cast(pa.float64(), safe=False).to_numpy()
     for j, name in enumerate(columns.categorical):
-        categorical_NC[:, j] = _texts(table[name])
+        categorical_NC[:, j] = category_texts(table[name].combine_chunks())
     return Rows(
         columns,
         numeric_NF,
@@ -66,10 +66,3 @@ def read_rows(address: str, columns: Columns) -> Rows:
         customer_id_N=np.array(table["customer_id"].to_pylist(), dtype=object),
         as_of_N=table["as_of"].to_numpy().astype("datetime64[us]"),
     )
-
-
-def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
-    """Each level is made text once, not once a row."""
-    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    levels = np.array([*map(category_text, encoded.dictionary.to_pylist()), ""], dtype=object)
-    return np.asarray(levels[encoded.indices.fill_null(len(levels) - 1).to_numpy(zero_copy_only=False)])
