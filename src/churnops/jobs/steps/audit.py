@@ -166,7 +166,9 @@ def _kept(features: list[dict[str, Any]], findings: tuple[Finding, ...]) -> dict
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    """No larger than what models are given: squares of larger ones do not fit in 64 bits."""
+    most = np.finfo(np.float32).max
+    return np.asarray(np.clip(column.cast(pa.float64()).to_numpy(), -most, most), dtype=np.float64)
 
 
 def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import churnops
 from churnops.bundle.bundle import Bundle
@@ -96,8 +97,7 @@ def _inputs(learnt: Rows, texts: Mapping[str, str], *, nullable: bool) -> tuple[
             kind="numeric",
             nullable=nullable or bool(np.isnan(values_N).any()),
             text=texts[name],
-            minimum=float(np.nanmin(values_N)) if not np.isnan(values_N).all() else None,
-            maximum=float(np.nanmax(values_N)) if not np.isnan(values_N).all() else None,
+            **_range(values_N[np.isfinite(values_N)]),  # beyond 32 bits is infinite, and not a value seen
         )
         for name, values_N in zip(learnt.columns.numeric, learnt.numeric_NF.T, strict=True)
     ]
@@ -112,6 +112,10 @@ def _inputs(learnt: Rows, texts: Mapping[str, str], *, nullable: bool) -> tuple[
         for name, values_N in zip(learnt.columns.categorical, learnt.categorical_NC.T, strict=True)
     ]
     return (*numeric, *categorical)
+
+
+def _range(value_N: npt.NDArray[np.float32]) -> dict[str, float]:
+    return {"minimum": float(value_N.min()), "maximum": float(value_N.max())} if value_N.size else {}
 
 
 def _ignored(config: DataConfig, inputs: tuple[InputColumn, ...]) -> tuple[str, ...]:
