@@ -124,6 +124,9 @@ def test_openapi_shows_the_columns_and_an_example_that_is_accepted(client):
     assert customer["required"] == ["tenure months", '1st "plan"']
     assert customer["properties"]["city_tier"]["examples"] == ["1", "2", "3"]
     assert "0 to 72" in customer["properties"]["tenure months"]["description"]
+    assert {"type": "string", "minLength": 1, "maxLength": 200} in customer["properties"]["customer_id"][
+        "anyOf"
+    ]
     assert client.post("/v1/score", json=schema["example"]).status_code == 200
 
 

@@ -42,6 +42,9 @@ def _faults(reader, body: bytes) -> list[tuple]:
         {'1st "plan"': 7},
         {"customer_id": "0017"},
         {"customer_id": 17},
+        {"customer_id": "é" * 200},
+        {"customer_id": -(1 << 63)},
+        {"customer_id": "a:b"},
         {"customer_id": None},
         {"notes": {"any": ["thing"]}},
     ],
@@ -72,6 +75,9 @@ def test_a_nullable_column_may_be_left_out(reader):
         ("city_tier", True, "got true"),
         ("city_tier", ["x"], "got a list"),
         ("customer_id", 1.5, "got 1.5"),
+        ("customer_id", "", "empty text"),
+        ("customer_id", "7" * 201, "text of 201 characters"),
+        ("customer_id", 1 << 63, "got 9223372036854775808"),
         ("tenure month", 12, "there is no 'tenure month'"),
     ],
 )
@@ -95,6 +101,34 @@ def test_every_fault_of_every_row_is_named(reader):
         (3, "class", 'got the text "yes"', "a number, in training 0 to 1, or null"),
         (3, "city_tier", "got 2.5", 'text such as "1", "2", "3", or null'),
     ]
+
+
+TWICE = "'class' is sent more than once"
+
+
+@pytest.mark.parametrize(
+    ("customers", "faults"),
+    [
+        (
+            r'{"class": 1, "class" : 1, "cl\u0061ss": 0}, {}, {"class": 1, "class": 2}',
+            [(0, TWICE), (2, TWICE)],
+        ),
+        ('{"class": "x", "class": "y"}', [(0, 'got the text "y"'), (0, TWICE)]),
+        ('{"class": 1, "class": 1, "clas": 1}', [(0, "there is no 'clas'"), (0, TWICE)]),
+        ('5, {"class": 1, "class": 2}', [(0, "got 5"), (1, TWICE)]),
+        ('{"class": 1}], "customers": [{"class": 2}', [(None, "'customers' is sent more than once")]),
+        ('{}], "customers": [7', [(0, "got 7"), (None, "'customers' is sent more than once")]),
+    ],
+)
+def test_a_name_sent_twice_is_a_fault(customers, faults):
+    reader = RequestReader(make_bundle([COLUMNS[2]]).manifest)
+    found = _faults(reader, f'{{"customers": [{customers}]}}'.encode())
+    assert [(row, problem) for row, _, problem, _ in found] == faults
+
+
+def test_names_in_a_value_nobody_looks_at_may_repeat():
+    reader = RequestReader(make_bundle([COLUMNS[2]]).manifest)
+    assert isinstance(reader.read(b'{"customers": [{"notes": {"a": 1, "a": 2}}]}'), list)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from churnops.bundle.manifest import InputColumn, Manifest
 
 MAX_CUSTOMERS = 1000
 MAX_BODY_BYTES = 4 << 20
+MAX_ID_CHARACTERS = 200
 SHAPE = f'{{"customers": [{{...}}, ...]}} with 1 to {MAX_CUSTOMERS} customers'
+
+ID = f"text of 1 to {MAX_ID_CHARACTERS} characters, or a whole number of 64 bits"
 
 _LARGEST = float(np.finfo(np.float32).max)
 _SHOWN_LEVELS = 5
@@ -23,6 +26,10 @@ _NUMBER: Any = (
     Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-_LARGEST, le=_LARGEST)] | StrictBool
 )
 _CATEGORY: Any = StrictStr | StrictInt
+_ID: Any = (
+    Annotated[StrictStr, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
+    | Annotated[StrictInt, Field(ge=-(1 << 63), lt=1 << 63)]
+)
 _FILLED_CATEGORY: Any = Annotated[StrictStr, Field(pattern=r"\S")] | StrictInt
 
 Customer = Mapping[str, Any]
@@ -86,7 +93,7 @@ def customer_type(manifest: Manifest) -> Any:
         for name in manifest.ignored_columns
     }
     echoed = Field(title="customer_id", description="Returned with the score; the model does not see it.")
-    fields["customer_id"] = NotRequired[Annotated[StrictStr | StrictInt | None, echoed]]
+    fields["customer_id"] = NotRequired[Annotated[_ID | None, echoed]]
     fields |= {column.name: _field(column) for column in manifest.inputs}
     return _closed("Customer", fields)
 
