@@ -176,7 +176,7 @@ def test_drawings_hold_only_colours_that_follow_the_theme(page: Page) -> None:
 def test_verdict_says_who_won_what_it_brings_and_why_it_was_not_promoted(page: Page) -> None:
     result, said = sample.result(), page.texts["verdict"]
     lift = sample.candidates()[0].metrics["lift_top_10pct"]
-    assert said.startswith(f"Churn report: shop {result.verdict}")
+    assert said.startswith(f"Churn report: shop {' '.join(result.verdict)}")
     assert "Not promoted" in said
     assert result.registry.reasons[0] in said
     assert f"{10 * lift.value:.1f} % of leavers ({10 * lift.low:.1f} % to {10 * lift.high:.1f} %)" in said

@@ -36,6 +36,9 @@ from churnops.report.result import (
 )
 from churnops.training.candidates import NETWORKS
 
+_FEW = 50
+"""Who left, or stayed, in the test: with fewer, a ROC AUC of 0.8 is uncertain by over 0.06 either way."""
+
 
 def summarise(
     config: DataConfig,
@@ -46,7 +49,7 @@ def summarise(
 ) -> Result:
     """One `Result` for `result.json` and the report."""
     figures, about = read_figures(steps["evaluation"]), read_about(steps["dataset"])
-    explained = read_explanation(steps["explanation"])
+    explained, inside = read_explanation(steps["explanation"]), _spans(config, about, steps)
     candidates = tuple(_candidate(name, figures, steps[name]) for name in figures["order"])
     return Result(
         name=config.name,
@@ -55,7 +58,7 @@ def summarise(
         sources=_sources(steps["clean"]),
         churn=_churn(config, about["horizon"]),
         split="time" if about["plan"] else "folds",
-        spans=_spans(config, about, steps),
+        spans=inside,
         findings=tuple(FindingMade(**vars(one)) for one in all_findings(bundle.manifest, steps["audit"])),
         features=tuple(
             FeatureUsed(name=c.name, kind=c.kind, text=c.text, importance=explained["importances"][c.name])
@@ -64,7 +67,7 @@ def summarise(
         candidates=candidates,
         chosen=figures["chosen"],
         best_baseline=figures["best_baseline"],
-        verdict=verdict(candidates, figures["chosen"], figures["best_baseline"]),
+        verdict=verdict(candidates, figures["chosen"], figures["best_baseline"], inside["test"]),
         threshold=bundle.manifest.threshold,
         slices=tuple(
             Segment(**{name: one[name] for name in Segment.model_fields}) for one in explained["slices"]
@@ -88,24 +91,36 @@ def registered(recorded: Recorded, decision: Decision, champion_compared: str | 
     )
 
 
-def verdict(candidates: Sequence[CandidateResult], chosen: str, best_baseline: str) -> str:
-    """Which candidate is in the bundle, and whether the network earned its place."""
+def verdict(
+    candidates: Sequence[CandidateResult], chosen: str, best_baseline: str, tested: Span
+) -> tuple[str, ...]:
+    """Which candidate is in the bundle, whether the network earned its place, and whether there was enough
+    to tell."""
     by_name = {candidate.name: candidate for candidate in candidates}
     auc = by_name[chosen].metrics["roc_auc"]
     figures = f"{auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]"
     said = [f"{chosen} did best on the validation span and is in the bundle: test ROC AUC {figures}."]
     for name in NETWORKS:
         gain = by_name[name].gain["roc_auc"]
-        figures = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] ROC AUC against {best_baseline}"
-        if gain.low > 0.0:
-            said.append(f"The network ({name}) beats the best baseline: {figures}.")
-        elif gain.high < 0.0:
-            said.append(f"The network ({name}) is worse than the best baseline: {figures}.")
-        else:
-            said.append(
-                f"The network ({name}) is not better than the best baseline beyond chance: {figures}."
-            )
-    return " ".join(said)
+        against = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] ROC AUC against {best_baseline}"
+        said.append(f"The network ({name}) {_judged(gain)}: {against}.")
+    left = round(tested.rows * tested.churn_rate)
+    rarer, what = min((left, "left"), (tested.rows - left, "stayed"))
+    if rarer < _FEW:
+        said.append(
+            f"Only {rarer} of {tested.rows} tested rows {what}: too few for any figure to be trusted."
+        )
+    return tuple(said)
+
+
+def _judged(gain: Metric) -> str:
+    if gain.low > 0:
+        return "beats the best baseline"
+    return (
+        "is worse than the best baseline"
+        if gain.high < 0
+        else "does not beat the best baseline beyond chance"
+    )
 
 
 def _candidate(name: str, figures: Mapping[str, Any], done: Done) -> CandidateResult:
