@@ -276,7 +276,8 @@ def _print(result: "Result") -> None:
         figures = [f"{one.metrics[name].value:.3f}" for name in others]
         table.add_row(one.name, f"{auc.value:.3f}", f"{auc.low:.3f} to {auc.high:.3f}", *figures)
     Console(width=100, highlight=False).print(table)
-    _say(result.verdict)
+    for sentence in result.verdict:
+        _say(sentence)
     for finding in result.findings:
         _say(f"leakage: {finding.text} ({finding.action})")
     registry = result.registry
