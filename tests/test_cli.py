@@ -44,6 +44,24 @@ def test_each_verb_explains_itself(verb):
     assert "Usage" in answer.output
 
 
+def test_help_says_each_verb_in_one_line():
+    said = CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": "80"}).output
+
+    assert "..." not in said.partition("Commands")[2]
+
+
+@pytest.mark.parametrize(
+    ("verb", "shown"),
+    [
+        ("init", "[default: configs/data/<name>.toml]"),
+        ("init", "[default: made from the path]"),
+        ("score", "var/scores/<name>/as_of=<date>.parquet]"),
+    ],
+)
+def test_help_shows_what_stands_in_brackets(verb, shown):
+    assert shown in CliRunner().invoke(cli.app, [verb, "--help"], env={"COLUMNS": "80"}).output
+
+
 def test_help_imports_no_library_of_the_jobs():
     heavy = [
         "duckdb",

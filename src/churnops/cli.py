@@ -23,7 +23,7 @@ app = typer.Typer(
     epilog="To try it: churnops data, then churnops init var/demo/customers.csv var/demo/transactions.csv",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # any markup would swallow <name> or [default]
 )
 
 ConfigFile = Annotated[Path, typer.Argument(help="A file of configs/data/, as `churnops init` writes it.")]
@@ -50,7 +50,7 @@ def data(
     days: Annotated[int, typer.Option(min=90, max=3650, help="How long the shop has been open.")] = 540,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Make up customers and purchases whose truth is known, to try everything on."""
+    """Make up customers and purchases whose truth is known."""
     from churnops.jobs.data import make_data
     from churnops.sources.synthetic import Population
 
@@ -71,7 +71,7 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", help="Take the likeliest answer to every question.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a config that is there.")] = False,
 ) -> None:
-    """Look at your files and write the config that reads them, with a reason for every choice."""
+    """Look at your files and write the config that reads them. Every choice comes with its reason."""
     from churnops.jobs.init import Request, init
 
     settings = _settings()
@@ -90,7 +90,7 @@ def horizon(
         float, typer.Option(min=0.0, max=1.0, help="The share of those called lost who may come back.")
     ] = 0.2,
 ) -> None:
-    """How long is gone? The wait before a loss is noticed, against calling lost who comes back."""
+    """Weigh noticing a loss late against calling lost who comes back."""
     from churnops.jobs.horizon import horizon_of
     from churnops.progress import shown
 
@@ -111,7 +111,7 @@ def features(
     as_of: AsOf = None,
     out: Annotated[Path, typer.Option(help="The Parquet file to write.")] = Path("var/features.parquet"),
 ) -> None:
-    """Write what models may see of each customer on one day: every feature, whichever a model then takes."""
+    """Write what models may see of each customer on one day."""
     from churnops.jobs.features import make_features
     from churnops.progress import shown
 
@@ -126,7 +126,7 @@ def run(
     recipe: Annotated[Path, typer.Option(help="How the models are trained.")] = RECIPE,
     gates: Annotated[Path, typer.Option(help="What a new champion must show.")] = GATES,
 ) -> None:
-    """Do the whole job: clean, label, train, compare, bundle, judge, report. Again, it does what is left."""
+    """Do the whole job, from files to a judged bundle and a report. Again, it does what is left."""
     from churnops.jobs.run import read_plan, run
     from churnops.progress import shown
 
@@ -158,7 +158,7 @@ def score(
         str | None, typer.Option(help="Score this customer table in place of the config's.")
     ] = None,
 ) -> None:
-    """Score everybody who is asked about on one day, the likeliest to leave first."""
+    """Score everybody asked about on one day, the likeliest first."""
     from churnops.jobs.score import Request, score
     from churnops.progress import shown
 
@@ -195,7 +195,7 @@ def promote(
     version: Annotated[int, typer.Argument(min=1, help="The version to judge again.")],
     gates: Annotated[Path, typer.Option(help="What a new champion must show.")] = GATES,
 ) -> None:
-    """Judge a registered version again; the gates decide, whoever asks."""
+    """Judge a registered version again; the gates decide."""
     from churnops.config import load_toml
     from churnops.jobs.promote import promote
     from churnops.registry.aliases import find_version
