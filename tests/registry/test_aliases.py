@@ -22,9 +22,14 @@ from churnops.registry.tracking import CandidateRun, record
 
 
 @pytest.fixture
-def versions(tracking_uri: str, tmp_path: Path) -> list[Version]:
+def settings(tracking_uri: str, tmp_path: Path) -> Settings:
+    """A data folder of its own, whose path has a blank."""
+    return Settings(data_dir=tmp_path / "our data", tracking_uri=tracking_uri)
+
+
+@pytest.fixture
+def versions(settings: Settings, tmp_path: Path) -> list[Version]:
     """Two versions of one model, neither with an alias."""
-    settings = Settings(data_dir=tmp_path / "our data", tracking_uri=tracking_uri)
     plain = {"candidates": (CandidateRun("mlp", {}),), "files": ()}
     return [record(make_comparison(tmp_path, mark, **plain), settings).version for mark in (0.4, 0.6)]
 
@@ -92,38 +97,36 @@ def test_a_version_somebody_else_registered_is_refused(tracking_uri: str, versio
         champion(tracking_uri, foreign.name)
 
 
-def test_a_fetched_bundle_is_the_registered_one(
-    tracking_uri: str, versions: list[Version], tmp_path: Path
-) -> None:
-    for version in versions:
-        folder = fetch_bundle(tracking_uri, version, tmp_path / "served" / "bundle")
-        assert folder == tmp_path / "served" / "bundle"
+def test_a_fetched_bundle_is_the_registered_one(settings: Settings, versions: list[Version]) -> None:
+    for version in (*versions, *versions):
+        folder = fetch_bundle(settings, version)
+        assert folder == settings.data_dir / "champions" / version.model_version
         assert read_bundle(folder).manifest.content_hash == version.content_hash
-    assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
+    assert {path.name for path in folder.parent.iterdir()} == {version.model_version for version in versions}
 
 
-def stored(versions: list[Version], number: int, tmp_path: Path) -> Path:
-    version = versions[number - 1]
-    return tmp_path / "our data/mlartifacts" / version.name / version.run_id / "artifacts/bundle"
+def stored(version: Version, settings: Settings) -> Path:
+    return settings.data_dir / "mlartifacts" / version.name / version.run_id / "artifacts/bundle"
 
 
 def test_a_bundle_swapped_in_the_store_is_refused(
-    tracking_uri: str, versions: list[Version], tmp_path: Path
+    settings: Settings, versions: list[Version], tmp_path: Path
 ) -> None:
-    served = fetch_bundle(tracking_uri, versions[0], tmp_path / "served")
-    stored(versions, 1, tmp_path).rename(tmp_path / "away")
-    stored(versions, 2, tmp_path).rename(stored(versions, 1, tmp_path))
-    with pytest.raises(BundleError, match=f"not {versions[0].model_version}"):
-        fetch_bundle(tracking_uri, versions[0], served)
-    assert read_bundle(served).manifest.content_hash == versions[0].content_hash
+    old, new = versions
+    served = fetch_bundle(settings, old)
+    stored(old, settings).rename(tmp_path / "away")
+    stored(new, settings).rename(stored(old, settings))
+    with pytest.raises(BundleError, match=f"not {old.model_version}"):
+        fetch_bundle(settings, old)
+    assert read_bundle(served).manifest.content_hash == old.content_hash
 
 
 def test_a_bundle_gone_from_the_store_is_an_error(
-    tracking_uri: str, versions: list[Version], tmp_path: Path
+    settings: Settings, versions: list[Version], tmp_path: Path
 ) -> None:
-    stored(versions, 1, tmp_path).rename(tmp_path / "away")
+    stored(versions[0], settings).rename(tmp_path / "away")
     with pytest.raises(RegistryError, match="bundle"):
-        fetch_bundle(tracking_uri, versions[0], tmp_path / "served")
+        fetch_bundle(settings, versions[0])
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"candidate": "mlp", "parity": "small"}', '{"unknown": 1}'])

@@ -92,7 +92,7 @@ def test_a_server_keeps_what_a_database_keeps(
     assert decision == Decision(promoted=True, reasons=(), champion_version=1)
     serving = champion(server, tmp_path.name)
     assert serving == recorded.version
-    bundle = read_bundle(fetch_bundle(server, serving, tmp_path / "served"))
+    bundle = read_bundle(fetch_bundle(settings, serving))
     assert bundle == read_bundle(comparison.bundle)
     assert champion(server, "nobody") is None
     assert capfd.readouterr() == ("", "")

@@ -20,4 +20,4 @@ def bundle_folder(settings: Settings, name: str, chosen: Path | None) -> Path:
             f"{name} has no champion: either nothing was run yet, or no bundle passed the gates "
             f"(see the reasons in `churnops run`); to use one all the same, name its folder with --bundle"
         )
-    return fetch_bundle(settings.mlflow_uri, serving, settings.data_dir / "champions" / serving.model_version)
+    return fetch_bundle(settings, serving)

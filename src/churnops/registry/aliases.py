@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from churnops.bundle.bundle import read_bundle, write_bundle
 from churnops.bundle.manifest import Manifest
+from churnops.config import Settings
 from churnops.errors import BundleError, RegistryError
 from churnops.registry.client import connect
 from churnops.registry.promotion import Evidence
@@ -70,19 +71,23 @@ def find_version(uri: str, name: str, number: int) -> Version:
         return _version(client.get_model_version(name, str(number)))
 
 
-def fetch_bundle(uri: str, version: Version, to: Path) -> Path:
-    """Download the version's bundle as the folder `to`, replacing what stood there.
+def fetch_bundle(settings: Settings, version: Version) -> Path:
+    """Download a champion's bundle to its folder in the data folder, replacing what stood there.
 
-    Raises BundleError, and leaves `to` alone, when it is not the bundle that was registered.
+    Raises BundleError, and leaves the folder alone, when it is not the bundle that was registered.
     """
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=to.parent, prefix=".fetching-") as folder, connect(uri) as client:
+    champions = settings.data_dir / "champions"
+    champions.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=champions, prefix=".fetching-") as folder,
+        connect(settings.mlflow_uri) as client,
+    ):
         bundle = read_bundle(Path(client.download_artifacts(version.run_id, BUNDLE_FOLDER, folder)))
     if bundle.manifest.content_hash != version.content_hash:
         raise BundleError(
             f"{version.source}: holds {bundle.manifest.model_version}, not {version.model_version}"
         )
-    return write_bundle(bundle, to)
+    return write_bundle(bundle, champions / version.model_version)
 
 
 def record_evidence(client: MlflowClient, version: Version, evidence: Evidence) -> None:

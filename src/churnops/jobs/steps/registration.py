@@ -97,10 +97,7 @@ def _opponent(
     serving = champion(settings.mlflow_uri, bundle.manifest.name)
     if serving is None or serving.content_hash == bundle.manifest.content_hash:
         return None
-    folder = fetch_bundle(
-        settings.mlflow_uri, serving, settings.data_dir / "champions" / serving.model_version
-    )
-    other = read_bundle(folder)
+    other = read_bundle(fetch_bundle(settings, serving))
     problem = _incomparable(other.manifest, bundle.manifest, steps)
     if problem:
         return Opponent(serving.model_version, None, problem)
