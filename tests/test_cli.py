@@ -89,6 +89,7 @@ def test_help_imports_no_library_of_the_jobs():
         (["init", "nosuch.csv", "--yes"], 2, "nosuch.csv"),
         (["report", "empty.toml"], 2, "name: Field required"),
         (["serve", "nobody"], 3, "nobody has no champion"),
+        (["serve", "nobody"], 3, "runs/nobody/bundle"),
         (["promote", "nobody", "1"], 3, "nobody"),
     ],
 )

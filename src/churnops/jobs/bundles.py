@@ -4,6 +4,7 @@ from pathlib import Path
 
 from churnops.config import Settings
 from churnops.errors import RegistryError
+from churnops.jobs.steps.ledger import run_folder
 from churnops.registry.aliases import champion, fetch_bundle
 
 
@@ -18,6 +19,7 @@ def bundle_folder(settings: Settings, name: str, chosen: Path | None) -> Path:
     if serving is None:
         raise RegistryError(
             f"{name} has no champion: either nothing was run yet, or no bundle passed the gates "
-            f"(see the reasons in `churnops run`); to use one all the same, name its folder with --bundle"
+            f"(see the reasons in `churnops run`); to use the last run's all the same: "
+            f"--bundle {run_folder(settings, name) / 'bundle'}"
         )
     return fetch_bundle(settings, serving)
