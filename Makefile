@@ -74,7 +74,7 @@ layers: setup-dev ## check who imports whom
 	$(BIN)/lint-imports --no-cache
 
 test: setup-dev ## install, and run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder  # files stay whole: they share runs
 
 check: lint types layers test ## lint, types, layers, test
 
