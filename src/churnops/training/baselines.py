@@ -1,5 +1,6 @@
 """What the network must beat: one column, a logistic regression, boosted trees."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from churnops.training.recipe import Boosting, Recipe
 
 RECENCY = "recency_days"
 _STEPS = 2000
+_TOLD_TREES = 50  # one line for so many
 _MANY_ROWS = 200_000  # below, a second thread waits longer than it works
 
 
@@ -88,12 +90,11 @@ def fit_boosting(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnE
         callbacks=[
             lgb.early_stopping(settings.patience, first_metric_only=True, verbose=False),
             lgb.record_evaluation(losses),
+            _teller(on_epoch),
         ],
     )
-    history = _history(losses)
-    on_epoch(history[-1])
     best = lgb.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
-    return Fit(Boosted(encoding, best), history)
+    return Fit(Boosted(encoding, best), _history(losses))
 
 
 def _linear(preprocessing: Preprocessing, train: Rows, recipe: Recipe) -> Linear:
@@ -126,6 +127,15 @@ def _parameters(settings: Boosting, *, rows: int, seed: int) -> dict[str, Any]:
         "num_threads": 1 if rows < _MANY_ROWS else 0,
         "verbosity": -1,
     }
+
+
+def _teller(on_epoch: OnEpoch) -> Callable[[lgb.callback.CallbackEnv], None]:
+    def tell(trees: lgb.callback.CallbackEnv) -> None:
+        if (trees.iteration + 1) % _TOLD_TREES == 0:
+            losses = {f"{span}_loss": loss for span, _, loss, *_ in trees.evaluation_result_list or ()}
+            on_epoch(Epoch(trees.iteration + 1, losses))
+
+    return tell
 
 
 def _history(losses: dict[str, dict[str, list[float]]]) -> tuple[Epoch, ...]:
