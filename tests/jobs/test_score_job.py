@@ -12,7 +12,7 @@ from churnops.bundle.manifest import InputColumn
 from churnops.config import Settings
 from churnops.data_config import DataConfig
 from churnops.errors import BundleError, ConfigError
-from churnops.features.definitions import declared
+from churnops.features.definitions import declared, feature_hash, taken
 from churnops.jobs.score import Request, score
 
 CONFIG = DataConfig.model_validate(
@@ -36,14 +36,15 @@ bob,2024-02-01,20,0
 """
 
 
-def bundle_of(names):
-    """A bundle trained on features of these names, filled in."""
+def bundle_of(names, **manifest):
+    """A bundle trained on features of these names."""
     inputs = [
         InputColumn(name=name, kind="numeric", nullable=True, text="", minimum=0, maximum=100)
         for name in names
     ]
     churn = {"horizon_days": 30, "active_days": 365}
-    return make_bundle(inputs, name="shop", shape="purchases", **churn)
+    known = {"name": "shop", "shape": "purchases", "feature_hash": feature_hash(taken(CONFIG, names))}
+    return make_bundle(inputs, **known | churn | manifest)
 
 
 @pytest.fixture
@@ -51,8 +52,8 @@ def scored(tmp_path):
     """Scores the orders of `tmp_path`; its bundle takes `names`."""
     (tmp_path / "orders.csv").write_text(NO_RETURNS_NO_DISCOUNTS_NO_BASKETS)
 
-    def run(names, to=None):
-        folder = write_bundle(bundle_of(names), tmp_path / "bundle")
+    def run(names, to=None, **manifest):
+        folder = write_bundle(bundle_of(names, **manifest), tmp_path / "bundle")
         request = Request(CONFIG, dt.date(2024, 3, 1), bundle=folder, to=to)
         settings = Settings(data_dir=tmp_path / "var", source_dir=tmp_path)
         return score(request, settings, lambda *_: None)
@@ -66,9 +67,19 @@ def test_features_that_say_nothing_today_are_there_for_a_model_that_takes_them(s
     assert set(pq.read_table(done.path)["customer_id"].to_pylist()) == {"ann", "bob"}
 
 
-def test_a_feature_the_config_no_longer_has_is_named_before_any_work(scored, tmp_path):
-    with pytest.raises(BundleError, match=r"takes customer_age, and shop has no such feature"):
-        scored(["recency_days", "customer_age"])
+@pytest.mark.parametrize(
+    ("names", "manifest", "message"),
+    [
+        (["recency_days", "customer_age"], {}, "takes customer_age, and shop has no such feature"),
+        (["recency_days"], {"feature_hash": "of old"}, "computed otherwise than today"),
+        (["recency_days"], {"config_version": 2}, "answers for shop version 2"),
+    ],
+)
+def test_a_bundle_that_asks_for_something_else_is_refused_before_any_work(
+    scored, tmp_path, names, manifest, message
+):
+    with pytest.raises(BundleError, match=message):
+        scored(names, **manifest)
 
     assert not (tmp_path / "var").exists()
 

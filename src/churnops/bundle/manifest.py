@@ -61,6 +61,7 @@ class Manifest(_Frozen):
     spans: dict[str, tuple[str, ...]]
     """Span name -> its as_of dates, or its folds; training first."""
     feature_hash: str
+    """Over the definitions of the columns it takes: whoever computes them otherwise may not ask it."""
     data_fingerprint: str
     recipe: dict[str, Any]
     seed: int

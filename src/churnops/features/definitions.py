@@ -57,6 +57,11 @@ def declared(config: DataConfig) -> tuple[Feature, ...]:
     return behaviour + attributes(config.customers, config.shape, taken=[one.name for one in behaviour])
 
 
+def taken(config: DataConfig, names: Collection[str]) -> tuple[Feature, ...]:
+    """The declared features of these names, in the order they are declared; names of none are left out."""
+    return tuple(feature for feature in declared(config) if feature.name in names)
+
+
 def feature_hash(features: Collection[Feature]) -> str:
     """SHA-256 of everything the values of `features` depend on: any change of a definition changes it."""
     parts = [f"{one.name}\n{one.described.kind}\n{one.expression!r}" for one in features]

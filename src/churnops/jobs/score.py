@@ -9,7 +9,7 @@ from churnops.bundle.manifest import Manifest
 from churnops.config import Settings
 from churnops.data_config import DataConfig
 from churnops.errors import BundleError, ConfigError
-from churnops.features.definitions import declared
+from churnops.features.definitions import feature_hash, taken
 from churnops.jobs.bundles import bundle_folder
 from churnops.jobs.features import make_features
 from churnops.jobs.steps.ledger import run_folder
@@ -38,8 +38,8 @@ def score(request: Request, settings: Settings, tell: Tell) -> Scored:
     """Write customer_id, as_of, score, rank, model_version and prediction_id, the likeliest to leave first.
 
     Raises what `make_features`, `bundle_folder` and `score_table` do, and BundleError where the bundle was
-    trained for another meaning of the config or on features it does not declare; what can be known before
-    the work is said before it.
+    trained for another meaning of the config or on features that are not declared, or not so; what can be
+    known before the work is said before it.
     """
     if request.to:
         check_ending(request.to)
@@ -78,10 +78,15 @@ def _same_question(manifest: Manifest, config: DataConfig) -> None:
 
 
 def _same_features(manifest: Manifest, config: DataConfig) -> None:
-    known = {feature.name for feature in declared(config)}
-    gone = [column.name for column in manifest.inputs if column.name not in known]
+    names = [column.name for column in manifest.inputs]
+    features = taken(config, names)
+    gone = sorted(set(names) - {feature.name for feature in features})
     if gone:
         raise BundleError(
             f"{manifest.model_version} takes {', '.join(gone)}, and {config.name} has no such feature: "
             f"run it again"
+        )
+    if feature_hash(features) != manifest.feature_hash:
+        raise BundleError(
+            f"{manifest.model_version} was trained on features computed otherwise than today: run it again"
         )

@@ -9,7 +9,6 @@ from churnops.data_config import DataConfig
 from churnops.engines import Engine
 from churnops.errors import NotEnoughData
 from churnops.features.build import Built, build_dataset, build_labelled
-from churnops.features.definitions import feature_hash
 from churnops.jobs.horizon import show_horizon
 from churnops.jobs.steps.cleaning import tables
 from churnops.jobs.steps.ledger import Done, Ledger, write_json
@@ -41,7 +40,6 @@ def dataset_step(config: DataConfig, engine: Engine, cleaned: Done, ledger: Ledg
         made = make(config, engine, tables(cleaned), str(to / DATASET))
         about = {
             "features": [asdict(one.described) for one in made.built.features],
-            "feature_hash": feature_hash(made.built.features),
             "plan": asdict(made.plan) if made.plan else None,
             "horizon": made.horizon,
         }
@@ -51,7 +49,7 @@ def dataset_step(config: DataConfig, engine: Engine, cleaned: Done, ledger: Ledg
 
 
 def read_about(dataset: Done) -> dict[str, Any]:
-    """`features`, `feature_hash`, `plan` (null for folds) and `horizon` (null for labelled tables)."""
+    """`features`, `plan` (null for folds) and `horizon` (null for labelled tables)."""
     about: dict[str, Any] = dataset.read_json(_ABOUT)
     return about
 

@@ -14,7 +14,7 @@ import churnops
 from churnops.bundle.bundle import Bundle
 from churnops.bundle.manifest import InputColumn, Manifest, Metric
 from churnops.data_config import DataConfig
-from churnops.features.definitions import declared
+from churnops.features.definitions import declared, feature_hash, taken
 from churnops.jobs.steps.audit import read_columns, read_findings, read_rounds
 from churnops.jobs.steps.candidate import MODEL, read_facts
 from churnops.jobs.steps.cleaning import fingerprint
@@ -48,7 +48,7 @@ def make_bundle(config: DataConfig, recipe: Recipe, steps: Mapping[str, Done]) -
         horizon_days=config.churn.horizon_days if config.churn else None,
         active_days=config.churn.active_days if config.churn else None,
         spans=spans(config, about),
-        feature_hash=about["feature_hash"],
+        feature_hash=feature_hash(taken(config, [column.name for column in inputs])),
         data_fingerprint=fingerprint(steps["clean"]),
         recipe=recipe.model_dump(mode="json"),
         seed=recipe.seed,
