@@ -109,14 +109,18 @@ def horizon(
 def features(
     config: ConfigFile,
     as_of: AsOf = None,
-    out: Annotated[Path, typer.Option(help="The Parquet file to write.")] = Path("var/features.parquet"),
+    out: Annotated[
+        Path | None, typer.Option(help="The Parquet file to write. [default: var/features.parquet]")
+    ] = None,
 ) -> None:
     """Write what models may see of each customer on one day."""
     from churnops.jobs.features import make_features
     from churnops.progress import shown
 
+    settings = _settings()
+    to = out or settings.data_dir / "features.parquet"
     with shown() as tell:
-        made = make_features(_config(config), _settings(), as_of=_day(as_of), to=out, tell=tell)
+        made = make_features(_config(config), settings, as_of=_day(as_of), to=to, tell=tell)
     _say(f"{made.rows:,} rows in {made.path}" + (f" as of {made.as_of:%Y-%m-%d}" if made.as_of else ""))
 
 

@@ -69,7 +69,8 @@ def test_columns_that_know_the_label_are_found_and_left_out(club):
 
 def test_new_members_without_a_label_are_scored(club, tmp_path):
     folder, rows = club
-    new = [{name: value for name, value in row.items() if name != "left"} for row in rows[:50]]
+    after = ("left", "exit_reason", "win_back_score")
+    new = [{name: value for name, value in row.items() if name not in after} for row in rows[:50]]
     scores = tmp_path / "scores.csv"
     table = write(tmp_path / "new.csv", new)
     bundle = folder / "var/runs/club/bundle"

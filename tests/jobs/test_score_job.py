@@ -14,6 +14,8 @@ from churnops.data_config import DataConfig
 from churnops.errors import BundleError, ConfigError
 from churnops.features.definitions import declared, feature_hash, taken
 from churnops.jobs.score import Request, score
+from churnops.jobs.steps.cleaning import clean_step
+from churnops.jobs.steps.ledger import working
 
 CONFIG = DataConfig.model_validate(
     {
@@ -82,6 +84,48 @@ def test_a_bundle_that_asks_for_something_else_is_refused_before_any_work(
         scored(names, **manifest)
 
     assert not (tmp_path / "var").exists()
+
+
+def test_scoring_uses_the_tables_of_the_run_and_never_replaces_them(scored, tmp_path):
+    settings = Settings(data_dir=tmp_path / "var", source_dir=tmp_path)
+    with working(settings, "shop", lambda *_: None) as (engine, ledger):
+        cleaned = clean_step(CONFIG, settings, engine, ledger)
+    scored(["recency_days"])
+    aside = cleaned.folder.parent / "scoring" / "clean"
+    assert not aside.exists()
+
+    with (tmp_path / "orders.csv").open("a") as orders:
+        orders.write("eve,2024-02-20,5,0\n")
+    done = scored(["recency_days"])
+
+    assert done.rows == 3
+    assert aside.exists()
+    assert cleaned.read_json("step.json")["key"] == cleaned.key
+
+
+def test_a_column_the_model_does_not_take_may_be_missing_today(tmp_path):
+    (tmp_path / "club.csv").write_text("member,visits,plan\n01,3,basic\n02,9,plus\n")
+    club = DataConfig.model_validate(
+        {
+            "name": "club",
+            "shape": "labelled",
+            "customers": {
+                "path": "club.csv",
+                "format": "csv",
+                "id": "member",
+                "label": {"column": "left", "churned": ["yes"], "stayed": ["no"]},
+                "columns": {"visits": {"role": "numeric"}, "exit_reason": {"role": "categorical"}},
+            },
+        }
+    )
+    visits = InputColumn(name="visits", kind="numeric", nullable=True, text="")
+    known = {"name": "club", "shape": "labelled", "feature_hash": feature_hash(taken(club, ["visits"]))}
+    folder = write_bundle(make_bundle([visits], **known), tmp_path / "bundle")
+
+    settings = Settings(data_dir=tmp_path / "var", source_dir=tmp_path)
+    done = score(Request(club, dt.date(2024, 3, 1), bundle=folder), settings, lambda *_: None)
+
+    assert sorted(pq.read_table(done.path)["customer_id"].to_pylist()) == ["01", "02"]
 
 
 def test_an_unknown_ending_is_refused_before_any_work(scored, tmp_path):

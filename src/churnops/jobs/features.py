@@ -35,7 +35,7 @@ def make_features(
     InputError where the data cannot be used or end before `as_of`, and Busy.
     """
     with working(settings, config.name, tell) as (engine, ledger):
-        cleaned = clean_step(_unlabelled(config), settings, engine, ledger)
+        cleaned = clean_step(_unlabelled(config), settings, engine, ledger, aside=True)
         tell("features", "started")
         if config.shape == "purchases":
             made = _of_purchases(config, engine, tables(cleaned), as_of=as_of, to=to)

@@ -47,8 +47,9 @@ def score(request: Request, settings: Settings, tell: Tell) -> Scored:
     bundle = read_bundle(bundle_folder(settings, config.name, request.bundle))
     _same_question(bundle.manifest, config)
     _same_features(bundle.manifest, config)
-    inputs = run_folder(settings, config.name) / "to_score.parquet"
-    made = make_features(config, settings, as_of=request.as_of, to=inputs, tell=tell)
+    needed = _needed(bundle.manifest, config)
+    inputs = run_folder(settings, config.name) / "scoring" / "features.parquet"
+    made = make_features(needed, settings, as_of=request.as_of, to=inputs, tell=tell)
     stamped = made.as_of or dt.datetime.combine(request.today, dt.time())
     to = request.to or settings.data_dir / "scores" / config.name / f"as_of={stamped:%Y-%m-%d}.parquet"
     tell("scores", "started")
@@ -75,6 +76,15 @@ def _same_question(manifest: Manifest, config: DataConfig) -> None:
             f"horizon {manifest.horizon_days}, look-back {manifest.active_days}; the config is {config.name} "
             f"version {config.version}, horizon {churn[0]}, look-back {churn[1]}: run it again"
         )
+
+
+def _needed(manifest: Manifest, config: DataConfig) -> DataConfig:
+    """`config` without the customers' columns the model does not take: tables of today may lack them."""
+    if config.customers is None:
+        return config
+    sources = {one.described.column for one in taken(config, [column.name for column in manifest.inputs])}
+    kept = {name: column for name, column in config.customers.columns.items() if name in sources}
+    return config.model_copy(update={"customers": config.customers.model_copy(update={"columns": kept})})
 
 
 def _same_features(manifest: Manifest, config: DataConfig) -> None:

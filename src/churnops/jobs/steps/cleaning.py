@@ -15,8 +15,13 @@ from churnops.sources.files import identify
 REPORT = "clean.json"
 
 
-def clean_step(config: DataConfig, settings: Settings, engine: DuckDB, ledger: Ledger) -> Done:
-    """Clean tables and the account of every repair; done anew when a source file changes."""
+def clean_step(
+    config: DataConfig, settings: Settings, engine: DuckDB, ledger: Ledger, *, aside: bool = False
+) -> Done:
+    """Clean tables and the account of every repair; done anew when a source file changes.
+
+    `aside` leaves the tables of the last run where they are, and uses them if they would come out the same.
+    """
     sources = {name: source for name, source in config if name in ("customers", "transactions") and source}
     depends_on = {
         "sources": {name: source.model_dump(mode="json") for name, source in sources.items()},
@@ -31,7 +36,8 @@ def clean_step(config: DataConfig, settings: Settings, engine: DuckDB, ledger: L
         report = clean(config, engine, source_dir=settings.source_dir, to=to)
         write_json(to / REPORT, report.to_dict())
 
-    return ledger.step("clean", depends_on, work)
+    name = "scoring/clean" if aside and not ledger.is_done("clean", depends_on) else "clean"
+    return ledger.step(name, depends_on, work)
 
 
 def read_report(cleaned: Done) -> dict[str, Any]:

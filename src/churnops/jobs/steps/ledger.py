@@ -48,22 +48,30 @@ class Ledger:
         `depends_on` is everything that decides the outcome, as JSON has it. The folder appears whole, by one
         rename: a process killed in between leaves nothing that a later run would take for finished.
         """
-        key = _digest({"step": name, "code": code_fingerprint(), **depends_on})
-        folder = self.folder / name
-        if _is_whole(folder, key):
+        done = self._done(name, depends_on)
+        if self.is_done(name, depends_on):
             self.tell(name, "kept")
-            return Done(folder, key)
+            return done
         self.tell(name, "started")
+        folder = done.folder
         unfinished = folder.with_name(f".{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         work(unfinished)
-        stamp = {"key": key, "files": _sizes(unfinished)}
+        stamp = {"key": done.key, "files": _sizes(unfinished)}
         write_json(unfinished / _STAMP, stamp)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
         self.tell(name, "done")
-        return Done(folder, key)
+        return done
+
+    def is_done(self, name: str, depends_on: Mapping[str, Any]) -> bool:
+        """Whether `step` would keep what is there."""
+        return _is_whole(self._done(name, depends_on))
+
+    def _done(self, name: str, depends_on: Mapping[str, Any]) -> Done:
+        key = _digest({"step": name, "code": code_fingerprint(), **depends_on})
+        return Done(self.folder / name, key)
 
 
 def run_folder(settings: Settings, name: str) -> Path:
@@ -112,10 +120,10 @@ def code_fingerprint() -> str:
     return _digest({str(path.relative_to(root)): _sha256(path) for path in files})
 
 
-def _is_whole(folder: Path, key: str) -> bool:
+def _is_whole(done: Done) -> bool:
     try:
-        stamp = Done(folder, key).read_json(_STAMP)
-        return bool(stamp["key"] == key and stamp["files"] == _sizes(folder))
+        stamp = done.read_json(_STAMP)
+        return bool(stamp["key"] == done.key and stamp["files"] == _sizes(done.folder))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
