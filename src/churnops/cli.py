@@ -67,7 +67,9 @@ def init(
         str | None, typer.Argument(help="The purchases, when they are in another table.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="[default: configs/data/<name>.toml]")] = None,
-    name: Annotated[str, typer.Option(help="What to call this data. [default: made from the path]")] = "",
+    name: Annotated[
+        str, typer.Option(help="What to call this data: a-z, 0-9, _ and -. [default: made from the path]")
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Take the likeliest answer to every question.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a config that is there.")] = False,
 ) -> None:

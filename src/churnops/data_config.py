@@ -10,7 +10,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from churnops.config import FrozenModel
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
 Role = Literal["numeric", "categorical", "date", "dropped"]
 
 
@@ -34,6 +35,10 @@ class TimeColumn(FrozenModel):
     format: str
     timezone: str = "UTC"
     """The zone of values that carry no offset of their own."""
+    earliest: dt.date | None = None
+    """A time before this day (UTC) is a slip: as good as one that cannot be read."""
+    latest: dt.date | None = None
+    """So is a time after this day."""
 
 
 class AttributeColumn(FrozenModel):
@@ -114,6 +119,8 @@ class Repairs(FrozenModel):
     repeated_customer: Literal["first", "error"] = "error"
     """Two different rows of the customer table with one id."""
     missing_label: Literal["drop", "error"] = "drop"
+    unknown_label: Literal["drop", "error"] = "error"
+    """A word in the label's column that is named neither for having left nor for having stayed."""
     zero_amount: Literal["keep", "drop"] = "keep"
 
 

@@ -29,8 +29,8 @@ def people(n=60):
 def initialised(tmp_path, engine):
     """Look at files of the test's folder; what was made, and the config that was written."""
 
-    def make(*names, out=tmp_path / "made.toml", **options):
-        made = init(Request(*names, source_dir=tmp_path), engine, out=out, **options)
+    def make(*names, name="", out=tmp_path / "made.toml", **options):
+        made = init(Request(*names, name=name, source_dir=tmp_path), engine, out=out, **options)
         return made, DataConfig.model_validate(tomllib.loads(made.path.read_text("utf-8")))
 
     return make
@@ -89,6 +89,58 @@ def test_without_a_person_the_likeliest_is_taken_and_written_as_a_warning(tmp_pa
     assert [question.key for question in made.questions] == ["customers.label.churned"]
     text = made.path.read_text("utf-8")
     assert "# WARNING: Which word in 'target' means that a customer has left? Taken for granted: x" in text
+
+
+@pytest.mark.parametrize("name", ["Bad Name!", "../up", "é", "a" * 65])
+def test_a_name_no_config_can_have_is_refused_before_a_look_at_the_files(initialised, name):
+    with pytest.raises(ConfigError, match="small letters, digits, _ and -"):
+        initialised("not_there.csv", name=name)
+
+
+def test_mistyped_years_are_told_and_left_out(tmp_path, initialised):
+    slips = ["003,2099-01-01,5", "004,2099-01-02,6", "005,1900-01-01,7"]
+    export(tmp_path / "shop.csv", PURCHASES, *purchases(), *slips)
+
+    made, config = initialised("shop.csv")
+
+    assert (
+        "shop.csv: 3 of 403 rows have a 'date' (1900-01-01, 2099-01-01, 2099-01-02) far from all others, of"
+        " 2021-01-01 to 2021-12-28: they are taken for slips and dropped." in made.warnings
+    )
+    time = config.transactions.time
+    assert (str(time.earliest), str(time.latest)) == ("2021-01-01", "2098-12-31")
+    assert config.repairs.bad_time == "drop"
+
+
+def test_numbers_without_end_are_made_missing(tmp_path, initialised):
+    calls = [float("inf") if i % 20 == 0 else i * 7 % 30 + 0.5 for i in range(60)]
+    gone = ["left" if i % 3 == 0 else "stayed" for i in range(60)]
+    export_parquet(tmp_path / "club.parquet", id=[f"k{i}" for i in range(60)], calls=calls, outcome=gone)
+
+    made, config = initialised("club.parquet")
+
+    assert config.customers.columns["calls"].role == "numeric"
+    assert config.repairs.bad_number == "null"
+    told = "club.parquet: 3 of 60 rows (5.0%) have what is no number, such as 'inf', in 'calls'."
+    assert told in made.warnings
+
+
+def test_a_few_labels_that_are_neither_yes_nor_no_are_dropped_and_told(tmp_path, initialised):
+    words = ["maybe" if i == 7 else "yes" if i % 3 == 0 else "no" for i in range(60)]
+    export(tmp_path / "club.csv", "id,calls,churned", *(f"k{i},{i * 7 % 30},{words[i]}" for i in range(60)))
+
+    made, config = initialised("club.csv")
+
+    assert (config.customers.label.churned, config.customers.label.stayed) == (("yes",), ("no",))
+    assert config.repairs.unknown_label == "drop"
+    told = "club.csv: 1 of 60 rows (1.7%) say neither of leaving nor of staying, but 'maybe', in 'churned'."
+    assert told in made.warnings
+
+
+def test_a_label_of_one_word_is_named(tmp_path, initialised):
+    export(tmp_path / "club.csv", "id,calls,churned", *(f"k{i},{i * 7 % 30},yes" for i in range(60)))
+    with pytest.raises(ConfigError, match=r"'churned' is named like one, and holds only 'yes' \(60 rows\)"):
+        initialised("club.csv")
 
 
 def truncated(path):

@@ -117,5 +117,5 @@ def test_folds_keep_groups_together_and_have_alike_churn(n_folds, seed):
 
 def test_folds_need_customers_of_either_label():
     churned_N = np.array([True, True] + [False] * 50)
-    with pytest.raises(NotEnoughData, match="5 folds need as many customers of either label; 2 are there"):
+    with pytest.raises(NotEnoughData, match="2 customers left and 50 stayed: 5 folds need 5 of either"):
         folds(churned_N, np.arange(52), Split())

@@ -95,8 +95,8 @@ def test_every_problem_of_every_table_is_named_at_once_and_nothing_is_written(tm
         "transactions: missing_id: 3 rows have no 'customer' (orders.csv row 3: customer='';"
         " orders.csv row 4: customer='null'; orders.csv row 10: customer=''):"
         ' fill it in, or set `repairs.missing_id = "drop"`',
-        "transactions: bad_time: 2 rows have a 'date' that is missing, not '%Y-%m-%d', or outside the years"
-        " 1900 to 2199 (orders.csv row 5: date='31/31/2020'; orders.csv row 6: date=''):"
+        "transactions: bad_time: 2 rows have a 'date' that is missing, not '%Y-%m-%d', or outside"
+        " 1900-01-01 to 2199-12-31 (orders.csv row 5: date='31/31/2020'; orders.csv row 6: date=''):"
         ' correct them or the format, or set `repairs.bad_time = "drop"`',
         "transactions: bad_number: 1 rows have a 'amount' that is not a number"
         " (orders.csv row 7: amount='five'; most often 'five' 1 times):"

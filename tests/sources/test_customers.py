@@ -91,7 +91,7 @@ def test_words_that_are_no_label_are_named_with_their_counts(tmp_path):
         "labelled: unknown_label: 3 rows have a 'left' in neither `label.churned` nor `label.stayed`"
         " (customers.csv row 2: left='maybe'; customers.csv row 3: left='maybe';"
         " customers.csv row 4: left='perhaps'; most often 'maybe' 2 times, 'perhaps' 1 times):"
-        " add each of its words to one of them",
+        ' add each of its words to one of them, or set `repairs.unknown_label = "drop"`',
     )
 
 

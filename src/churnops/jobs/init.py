@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from churnops.config import load_toml
-from churnops.data_config import Churn, DataConfig, Snapshots
+from churnops.data_config import NAME, Churn, DataConfig, Snapshots
 from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ConfigError
 from churnops.jobs.horizon import show_horizon
@@ -59,8 +59,12 @@ def init(
 ) -> Initialised:
     """Propose a config and write it to `out`, by default `configs/data/<name>.toml`, whole or not at all.
 
-    Raises ConfigError where that file exists and `force` is not set, and what `propose_config` raises.
+    Raises ConfigError for a name no config can have, and where that file exists and `force` is not set; and
+    what `propose_config` raises.
     """
+    if request.name and not re.fullmatch(NAME, request.name):
+        problem = f"'{request.name}': up to 64 small letters, digits, _ and -, the first a letter or a digit"
+        raise ConfigError("--name", [problem])
     path = out or _FOLDER / f"{request.name or _name(request)}.toml"
     if path.exists() and not force:
         raise ConfigError(

@@ -67,7 +67,7 @@ def plan_spans(first_event: dt.datetime, end: dt.datetime, churn: Churn, snapsho
         problem = (
             f"a test on {test:%Y-%m-%d} with a horizon of {churn.horizon_days} days needs orders since "
             f"{latest_train - history:%Y-%m-%d}: two horizons back to train, and {history.days} days to look "
-            f"at; they begin on {first_event:%Y-%m-%d}"
+            f"at; they run from {first_event:%Y-%m-%d} to {end - dt.timedelta(days=1):%Y-%m-%d}"
         )
         raise NotEnoughData("orders", [problem])
     return TimePlan(train, (test - horizon,), (test,), churn.horizon_days)
@@ -119,11 +119,13 @@ def folds(
 
     Raises NotEnoughData where either label has fewer groups than there are folds.
     """
-    fewest = min(np.unique(group_N[churned_N == label]).size for label in (True, False))
-    if fewest < split.folds:
-        raise NotEnoughData(
-            "labelled", [f"{split.folds} folds need as many customers of either label; {fewest} are there"]
+    left, stayed = (np.unique(group_N[churned_N == label]).size for label in (True, False))
+    if min(left, stayed) < split.folds:
+        problem = (
+            f"{left} customers left and {stayed} stayed: {split.folds} folds need {split.folds} of either; "
+            "if this is not so, see which words `customers.label` takes for leaving"
         )
+        raise NotEnoughData("labelled", [problem])
     folder = StratifiedGroupKFold(split.folds, shuffle=True, random_state=split.seed)
     fold_N = np.empty(churned_N.size, dtype=np.int64)
     for fold, (_, inside) in enumerate(folder.split(churned_N, churned_N, group_N)):

@@ -21,9 +21,7 @@ def customers_table(source: Customers, repairs: Repairs, *, kinds: Mapping[str, 
         columns["as_of"] = "cast(null as timestamp)"
         columns["churned"] = _churned(source.label, fields[source.label.column])
     if source.as_of:
-        columns["as_of"] = mapping.instant(
-            fields[source.as_of.column], source.as_of.format, source.as_of.timezone
-        )
+        columns["as_of"] = mapping.moment(fields[source.as_of.column], source.as_of)
     columns |= {name: _attribute(fields[name], source.columns[name]) for name in attributes(source)}
     name = "labelled" if source.label else "customers"
     return TypedTable(name, tuple(fields.values()), columns, tuple(_rules(source, repairs, fields=fields)))
@@ -88,15 +86,15 @@ def _label_rules(field: Field, repairs: Repairs) -> list[Rule]:
         column=field.name,
         broken=f"churned is null and {mapping.present(field)} is not null",
         shown=mapping.text(field),
-        action="error",
+        action=repairs.unknown_label,
         says=f"have a '{field.name}' in neither `label.churned` nor `label.stayed`",
-        way_out="add each of its words to one of them",
+        way_out='add each of its words to one of them, or set `repairs.unknown_label = "drop"`',
         says_values=True,
     )
     missing = Rule(
         name="missing_label",
         column=field.name,
-        broken="churned is null",
+        broken=f"churned is null and {mapping.present(field)} is null",
         shown=mapping.text(field),
         action=repairs.missing_label,
         says=f"have no '{field.name}'",

@@ -10,12 +10,14 @@ may be a percentage: 12% is 12. Anything else is no number: 1_000, 0x1F, inf. An
 2199 is a slip of the keyboard or stands in for nothing, so it cannot be used either.
 """
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
 
 from churnops.contracts.table import quoted
+from churnops.data_config import TimeColumn
 from churnops.sources.csv_text import literal
 
 MISSING = ("nan", "null", "none", "na", "n/a", "#n/a", "nat", "\\n")
@@ -128,6 +130,14 @@ def money(field: Field) -> str:
         return _in_text(field, "decimal(18, 4)")
     exact = field.raw if field.kind == "exact" else number(field)
     return f"try_cast({exact} as decimal(18, 4))"
+
+
+def moment(field: Field, time: TimeColumn) -> str:
+    """The instant a time column of the config says, null outside its bounds."""
+    read = instant(field, time.format, time.timezone)
+    bounds = [f"{read} >= timestamp '{time.earliest}'"] if time.earliest else []
+    bounds += [f"{read} < timestamp '{time.latest + dt.timedelta(days=1)}'"] if time.latest else []
+    return f"case when {' and '.join(bounds)} then {read} end" if bounds else read
 
 
 def instant(field: Field, format_: str, timezone: str) -> str:

@@ -90,13 +90,14 @@ def missing_id(field: Field, action: Action) -> Rule:
 def bad_time(field: Field, time: TimeColumn, action: Action, *, broken: str) -> Rule:
     """A time that cannot be read as the config says it is written."""
     written = "a time" if field.kind in ("date", "instant", "zoned") else f"'{time.format}'"
+    first, last = time.earliest or "1900-01-01", time.latest or "2199-12-31"
     return Rule(
         name="bad_time",
         column=field.name,
         broken=broken,
         shown=mapping.text(field),
         action=action,
-        says=f"have a '{field.name}' that is missing, not {written}, or outside the years 1900 to 2199",
+        says=f"have a '{field.name}' that is missing, not {written}, or outside {first} to {last}",
         way_out='correct them or the format, or set `repairs.bad_time = "drop"`',
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from churnops.data_config import Cancelled, Repairs, TimeColumn, Transactions
+from churnops.data_config import Cancelled, Repairs, Transactions
 from churnops.sources import mapping
 from churnops.sources.csv_text import literal
 from churnops.sources.mapping import Field, Kind
@@ -17,7 +17,7 @@ def lines_table(source: Transactions, repairs: Repairs, *, kinds: Mapping[str, K
     moment = "cast(epoch_us(event_timestamp) as varchar)"
     columns = {
         "customer_id": mapping.identifier(fields[source.id], source.id_format),
-        "event_timestamp": _instant(fields[source.time.column], source.time),
+        "event_timestamp": mapping.moment(fields[source.time.column], source.time),
         "available_at": "event_timestamp",
         "purchase": moment,
         "amount": _NO_MONEY,
@@ -26,7 +26,7 @@ def lines_table(source: Transactions, repairs: Repairs, *, kinds: Mapping[str, K
     }
     if source.known_at:  # a line that does not say when it became known was known at once
         columns["available_at"] = (
-            f"greatest(event_timestamp, {_instant(fields[source.known_at.column], source.known_at)})"
+            f"greatest(event_timestamp, {mapping.moment(fields[source.known_at.column], source.known_at)})"
         )
     if source.order:  # a line without an order number belongs to the others of its instant
         columns["purchase"] = f"coalesce('#' || {mapping.present(fields[source.order])}, {moment})"
@@ -62,7 +62,9 @@ def _rules(source: Transactions, repairs: Repairs, *, fields: Mapping[str, Field
     rules.append(bad_time(time, source.time, repairs.bad_time, broken="event_timestamp is null"))
     if source.known_at:
         known_at = fields[source.known_at.column]
-        broken = f"{mapping.present(known_at)} is not null and {_instant(known_at, source.known_at)} is null"
+        broken = (
+            f"{mapping.present(known_at)} is not null and {mapping.moment(known_at, source.known_at)} is null"
+        )
         rules.append(bad_time(known_at, source.known_at, repairs.bad_time, broken=broken))
     for name in (source.amount, source.discount):
         if name:
@@ -103,10 +105,6 @@ def _zero_amount(column: Field, repairs: Repairs) -> Rule:
         shown=mapping.text(column),
         action=repairs.zero_amount,
     )
-
-
-def _instant(field: Field, time: TimeColumn) -> str:
-    return mapping.instant(field, time.format, time.timezone)
 
 
 def orders_query(source: Transactions) -> str:

@@ -80,6 +80,7 @@ CASES = {
         "transactions": {
             "id": "Email",
             "time": {"column": "Created at", "format": "%Y-%m-%d %H:%M:%S %z"},
+            "order": "Name",
             "amount": "Total",
             "unit_price": "",
             "category": "Lineitem name",
@@ -218,6 +219,12 @@ def test_what_is_proposed_fits_the_export_and_cleans_it(tmp_path, engine, propos
     if brand is brands.shopify:  # a void order loses all its lines
         void = (tmp_path / "orders_export.csv").read_text().count(",voided,")
         assert len(rows(tmp_path / "clean" / "orders.parquet")) == len(purchases()) - void < len(purchases())
+
+
+def test_what_was_sent_back_is_told_and_stays_a_purchase(tmp_path, proposed):
+    told = "\n".join(proposed(*brands.shopify(tmp_path)).warnings)
+    refunded = (tmp_path / "orders_export.csv").read_text().count(",refunded,")
+    assert f"'Financial Status': {refunded} rows say refunded, and stay purchases." in told
 
 
 def test_faults_are_told_with_their_figures(tmp_path, proposed):

@@ -87,6 +87,7 @@ def test_keys_that_mean_nothing_here_are_left_out():
         "bad_number",
         "repeated_customer",
         "missing_label",
+        "unknown_label",
     }
     assert (said["split"], "churn" in said, "snapshots" in said) == ({"folds": 5, "seed": 0}, False, False)
     unusual = tomllib.loads(document(labelled(encoding="cp1252", decimal=",")))["customers"]

@@ -72,11 +72,12 @@ def _of_words(log: Log, column: Column, amount: str) -> Cancelled | None:
         marks = [value for value, word in words.items() if re.search(_CANCELLED, word)]
         if any(re.search(_BOUGHT, word) for word in words.values()):
             marks += [value for value, word in words.items() if re.search(_LOOKED, word)]
-    if "status" not in plain(column.name):  # what was paid and refunded later was a purchase
-        returned = [
-            value for value, word in words.items() if re.search(_RETURNED, word) and value not in marks
-        ]
+    returned = [value for value, word in words.items() if re.search(_RETURNED, word) and value not in marks]
+    if "status" not in plain(column.name):
         marks += [value for value in returned if _is_positive(log, column, value, amount=amount)]
+    elif returned:  # what was paid and refunded later was a purchase
+        rows = sum(n for value, n in column.levels if value in returned)
+        log.warn(f"'{column.name}': {rows} rows say {', '.join(returned)}, and stay purchases.")
     some_are_not = len(marks) < len(words) or column.present < log.table.rows
     return Cancelled(column=column.name, values=tuple(marks)) if marks and some_are_not else None
 

@@ -40,6 +40,7 @@ _MEANS = {
     "repairs.bad_number": "null (makes it missing) or error",
     "repairs.repeated_customer": "first (keeps it) or error",
     "repairs.missing_label": "drop or error",
+    "repairs.unknown_label": "drop or error",
     "repairs.zero_amount": "keep or drop",
     "churn.horizon_days": "who buys nothing for so long has lapsed",
     "churn.active_days": "only who bought within so long is asked about",
@@ -102,6 +103,7 @@ def _repairs(content: Mapping[str, Any]) -> Mapping[str, Any]:
         "bad_time": log or "as_of" in customers,
         "repeated_customer": customers.get("id"),
         "missing_label": "label" in customers,
+        "unknown_label": "label" in customers,
         "zero_amount": log.get("amount") or log.get("unit_price"),
     }
     return {rule: action for rule, action in content["repairs"].items() if can_break.get(rule, True)}

@@ -1,5 +1,7 @@
 """Which column of a labelled table says who left, and which of its words mean so."""
 
+from dataclasses import replace
+
 from churnops.data_config import Label
 from churnops.sources import mapping
 from churnops.sources.proposal.inquiry import Inquiry, Question
@@ -8,14 +10,27 @@ from churnops.sources.proposal.profile import Column, Profile
 
 _MOST_WORDS = 10
 _FILLED = 0.5
+_SLIPS = 0.05  # of the rows, with a word that is neither of two others: yes and no
+_NEUTRAL = 1  # the rank of label names that may as well mean something else
 _YES = frozenset({"1", "1.", "yes", "y", "t", "true.", "ja", "j", "si", "sí", "oui", "sim", "tak"})
 _NO = frozenset({"0", "0.", "no", "n", "f", "false.", "nein", "non", "nee", "não", "nao", "nie", "-1"})
 
 
 def label_column(table: Profile) -> Column | None:
     """The column whose name and values say most surely who left."""
-    options = [column for column in table.columns.values() if _may_be_label(column, table.rows)]
+    options = [
+        column for column in table.columns.values() if _may_be_label(_without_slips(column), table.rows)
+    ]
     return max(options, key=lambda column: rank(column.name, LABEL), default=None)
+
+
+def almost_labels(table: Profile) -> list[str]:
+    """In words, the columns named like a label whose values cannot be one."""
+    return [
+        f"'{column.name}' is named like one, and holds {_listed(column)}"
+        for column in table.columns.values()
+        if rank(column.name, LABEL) > _NEUTRAL and column.present
+    ]
 
 
 def is_of_customers(column: Column) -> bool:
@@ -26,6 +41,7 @@ def is_of_customers(column: Column) -> bool:
 
 def label_of(column: Column, rows: int, inquiry: Inquiry) -> Label:
     """Which words of the label mean that a customer left; asked for where neither they nor its name say."""
+    column = _without_slips(column)
     words = tuple(value for value, _ in column.levels)
     churned, why = _churned(column, inquiry)
     stayed = tuple(word for word in words if word not in churned)
@@ -41,6 +57,21 @@ def label_of(column: Column, rows: int, inquiry: Inquiry) -> Label:
     blank = f", {rows - column.present} rows without a label" if column.present < rows else ""
     inquiry.remarks.because("customers.label", f"{n_churned / column.present:.1%} left; {why}{blank}")
     return Label(column=column.name, churned=churned, stayed=stayed)
+
+
+def _without_slips(column: Column) -> Column:
+    """A column of yes and no without the few rows that say something else."""
+    known = tuple((word, n) for word, n in column.levels if mapping.as_word(word) in _YES | _NO)
+    slips = column.present - sum(n for _, n in known)
+    rest = replace(column, levels=known, distinct=len(known), present=column.present - slips)
+    return rest if 0 < slips <= _SLIPS * column.present and _are_yes_and_no(rest) else column
+
+
+def _listed(column: Column) -> str:
+    if len(column.levels) < column.distinct or column.distinct > _MOST_WORDS:
+        return f"{column.distinct} different values"
+    words = ", ".join(f"'{word}' ({n} rows)" for word, n in column.levels)
+    return f"only {words}" if column.distinct == 1 else words
 
 
 def _may_be_label(column: Column, rows: int) -> bool:

@@ -64,4 +64,4 @@ class Log:
 
     def moment(self, time: TimeColumn) -> str:
         """A time column as SQL over raw fields."""
-        return mapping.instant(self.table.field(time.column), time.format, time.timezone)
+        return mapping.moment(self.table.field(time.column), time)

@@ -1,5 +1,7 @@
 """What the columns of a purchase log are: when, which order, how much, of what kind, what was called off."""
 
+from collections.abc import Iterator
+
 from churnops.data_config import TimeColumn, Transactions
 from churnops.sources import mapping
 from churnops.sources.proposal import names
@@ -11,6 +13,7 @@ from churnops.sources.proposal.moments import format_of, moment
 from churnops.sources.proposal.money import discount, money
 from churnops.sources.proposal.names import rank
 from churnops.sources.proposal.profile import Column, Profile
+from churnops.sources.proposal.slips import bounded
 
 _MOST_CATEGORIES = 5_000
 _LATE_ROWS = 0.01  # of the rows must have become known late for that to matter
@@ -76,16 +79,17 @@ def _time(log: Log) -> TimeColumn:
 
     best = max(options, key=surest)
     format_ = format_of(log.table, best.name, "transactions.time", log.inquiry)
+    time = bounded(log, TimeColumn(column=best.name, format=format_))
     fit = next(fit for fit in best.times if fit.format == format_)
     others = [column.name for column in options if column is not best]
     is_zoned = best.kind == "zoned" or "%z" in format_ or format_.startswith("epoch")
     zone = "" if is_zoned else "; without an offset, so UTC"
     log.because(
         "time",
-        f"{fit.days} days, {fit.first:%Y-%m-%d} to {fit.last:%Y-%m-%d}{zone}"
+        f"{fit.days} days, {time.earliest or fit.first:%Y-%m-%d} to {fit.last:%Y-%m-%d}{zone}"
         + (f"; other times: {', '.join(others)}" if others else ""),
     )
-    return TimeColumn(column=best.name, format=format_)
+    return time
 
 
 def _known_at(log: Log) -> TimeColumn | None:
@@ -118,7 +122,7 @@ def _has_clock(log: Log) -> bool:
 
 def _order(log: Log) -> str:
     """A number that the lines of one purchase share."""
-    for column in log.free(names.ORDER_ID):
+    for column in (*log.free(names.ORDER_ID), *_numbered(log)):
         if column.distinct < 2 or (column.numbers == column.present and not column.is_whole):
             continue
         found = log.count(
@@ -140,6 +144,20 @@ def _order(log: Log) -> str:
             return column.name
     log.because("order", "none found: all lines of one customer at one instant are one purchase")
     return ""
+
+
+def _numbered(log: Log) -> Iterator[Column]:
+    """A column called name that holds numbers such as #1001: orders have names in Shopify's exports."""
+    for column in log.free(("^name$",)):
+        number = mapping.present(log.table.field(column.name))
+        found = log.count(
+            """select count(number) as n_rows,
+                      count(*) filter (where regexp_full_match(number, '[^a-zA-Z0-9]*[0-9]+')) as n_numbers
+               from lines""",
+            number=number,
+        )
+        if 0 < found["n_rows"] == found["n_numbers"]:
+            yield column
 
 
 def _category(log: Log) -> str:

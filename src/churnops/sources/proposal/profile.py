@@ -194,8 +194,7 @@ def _counts_query(tries: Sequence[_Tries], *, exact: bool) -> str:
     distinct = "count(distinct {})" if exact else "approx_count_distinct({})"
     typed, counts = [], []
     for i, each in enumerate(tries):
-        is_number = each.field.kind in ("exact", "floating")
-        typed += [f"{each.number if is_number else mapping.present(each.field)} as p{i}"]
+        typed += [f"{_present(each)} as p{i}"]
         typed += [f"{each.number} as n{i}"]
         counts += [
             f"count(p{i}) as present_{i}",
@@ -228,6 +227,15 @@ def _counts_query(tries: Sequence[_Tries], *, exact: bool) -> str:
         with typed as materialized (select {", ".join(typed)} from ({rows}))
         select {", ".join(counts)} from typed where (select count(*) from typed) > 0
     """
+
+
+def _present(each: _Tries) -> str:
+    """What is counted as present: of typed numbers themselves, of a floating one what is infinite too."""
+    if each.field.kind == "exact":
+        return each.number
+    if each.field.kind == "floating":
+        return f"case when not isnan({each.field.raw}) then cast({each.field.raw} as double) end"
+    return mapping.present(each.field)
 
 
 def _column(each: _Tries, counts: Mapping[str, Any], *, i: int) -> Column:

@@ -9,7 +9,7 @@ from churnops.data_config import AttributeColumn, Churn, Customers, DataConfig, 
 from churnops.errors import ConfigError
 from churnops.sources.proposal.inquiry import Inquiry, Question, Remarks
 from churnops.sources.proposal.keys import Pair, find, id_format, pair, uniqueness
-from churnops.sources.proposal.label import is_of_customers, label_column
+from churnops.sources.proposal.label import almost_labels, is_of_customers, label_column
 from churnops.sources.proposal.labelled import is_panel, read_labelled, speaks_of_rows
 from churnops.sources.proposal.leaks import Purchases, summing_up
 from churnops.sources.proposal.log import looks_like_log, read_log
@@ -155,6 +155,7 @@ def _neither(table: Profile) -> ConfigError:
             " were looked for) and a time in a known format",
             "a labelled table has a column of two words that says who left (names such as churn, exited,"
             " attrition, status, active or target were looked for)",
+            *almost_labels(table),
             *almost_times(table),
             "rename the columns, pass the table of purchases as well, or write the config by hand:"
             " src/churnops/data_config.py says what goes in it",

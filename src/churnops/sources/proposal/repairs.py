@@ -20,12 +20,13 @@ def repairs_of(tables: tuple[Read, ...], remarks: Remarks) -> Repairs:
         "bad_time": [told for each in tables for told in _bad_times(*each)],
         "bad_number": [told for each in tables for told in _bad_numbers(*each)],
         "repeated_customer": [told for each in tables for told in _repeated(*each)],
+        "unknown_label": [told for each in tables for told in _unknown_labels(*each)],
     }
     for rule, found in faults.items():
         if found:
             remarks.because(f"repairs.{rule}", "; ".join(told for told, _ in found))
         for told, share in found:
-            if share >= _TELL or rule == "repeated_customer":
+            if share >= _TELL or rule in ("repeated_customer", "unknown_label"):
                 remarks.warn(f"{told}.")
     by_day = any(_only_days(*each) for each in tables)
     if by_day:
@@ -37,6 +38,7 @@ def repairs_of(tables: tuple[Read, ...], remarks: Remarks) -> Repairs:
         bad_time="drop" if faults["bad_time"] else "error",
         bad_number="null" if faults["bad_number"] else "error",
         repeated_customer="first" if faults["repeated_customer"] else "error",
+        unknown_label="drop" if faults["unknown_label"] else "error",
     )
 
 
@@ -47,6 +49,8 @@ def _missing_ids(table: Profile, source: Customers | Transactions) -> Iterator[t
 
 def _bad_times(table: Profile, source: Customers | Transactions) -> Iterator[tuple[str, float]]:
     main = source.time if isinstance(source, Transactions) else source.as_of
+    if main and (main.earliest or main.latest):
+        yield f"{table.source.path}: times out of bounds in '{main.column}'", 0.0
     if main:
         yield from _told(
             table, main.column, table.rows - _fits(table, main.column, main.format), "have no usable"
@@ -75,9 +79,7 @@ def _bad_numbers(table: Profile, source: Customers | Transactions) -> Iterator[t
     for name in filter(None, numbers):
         numeric = table.columns[name]
         shown = ", ".join(f"'{value}'" for value, _ in numeric.strays[:3])
-        what = (
-            f"have text that is no number, such as {shown}, in" if shown else "have text that is no number in"
-        )
+        what = f"have what is no number, such as {shown}, in" if shown else "have what is no number in"
         yield from _told(table, name, numeric.present - numeric.numbers, what)
 
 
@@ -87,6 +89,17 @@ def _repeated(table: Profile, source: Customers | Transactions) -> Iterator[tupl
     column = table.columns[source.id]
     if uniqueness(column) < 1:
         yield from _told(table, source.id, column.present - column.distinct, "repeat an earlier")
+
+
+def _unknown_labels(table: Profile, source: Customers | Transactions) -> Iterator[tuple[str, float]]:
+    if not isinstance(source, Customers) or not source.label:
+        return
+    known, column = {*source.label.churned, *source.label.stayed}, table.columns[source.label.column]
+    unknown = {word: n for word, n in column.levels if word not in known}
+    words = ", ".join(f"'{word}'" for word in unknown)
+    yield from _told(
+        table, column.name, sum(unknown.values()), f"say neither of leaving nor of staying, but {words}, in"
+    )
 
 
 def _only_days(table: Profile, source: Customers | Transactions) -> bool:
