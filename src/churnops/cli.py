@@ -68,7 +68,7 @@ def init(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="[default: configs/data/<name>.toml]")] = None,
     name: Annotated[
-        str, typer.Option(help="What to call this data: a-z, 0-9, _ and -. [default: made from the path]")
+        str, typer.Option(help="Its name: a-z, 0-9, _ and -. [default: made from the path]")
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Take the likeliest answer to every question.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a config that is there.")] = False,

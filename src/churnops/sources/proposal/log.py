@@ -163,12 +163,21 @@ def _numbered(log: Log) -> Iterator[Column]:
 def _category(log: Log) -> str:
     passed = []
     for column in log.free(names.CATEGORY):
-        fraction = column.numbers == column.present and not column.is_whole
-        if fraction or column.present < log.table.rows / 2 or column.distinct < 2:
-            continue
-        if column.distinct <= _MOST_CATEGORIES:
+        reason = _no_kinds(column, log.table.rows)
+        if not reason:
             log.because("category", f"{column.distinct} different values")
             return column.name
-        passed.append(f"'{column.name}' has {column.distinct} values, too many to be kinds")
+        passed.append(f"'{column.name}' {reason}")
     log.because("category", "; ".join(passed) or "none found")
     return ""
+
+
+def _no_kinds(column: Column, rows: int) -> str:
+    """Why its values are no kinds of things; empty if they may be."""
+    if column.numbers == column.present and not column.is_whole:
+        return "holds fractions"
+    if column.present < rows / 2:
+        return f"is filled in in {column.present / rows:.0%} of the rows only"
+    if column.distinct < 2:
+        return "says the same in every row"
+    return f"has {column.distinct} values, too many to be kinds" if column.distinct > _MOST_CATEGORIES else ""
