@@ -74,12 +74,12 @@ def stage(source: SourceTable, source_dir: Path, to: Path, *, engine: DuckDB | N
         to.unlink()
         raise SourceError(source.path, ["has a header but no rows: export it again"])
     columns = tuple(next(iter(headers.values())))
-    return Staged(to, rows, columns, identify(source, source_dir))
+    return Staged(to, rows, columns, _identities(files))
 
 
 def identify(source: SourceTable, source_dir: Path) -> tuple[SourceFile, ...]:
     """The files of the table as they are now; raises SourceError where there is none."""
-    return tuple(_identity(name, path) for name, path in list_files(source, source_dir).items())
+    return _identities(list_files(source, source_dir))
 
 
 def list_files(source: SourceTable, source_dir: Path) -> dict[str, Path]:
@@ -208,6 +208,10 @@ def _write_csv(files: _Csv, to: Path, *, engine: DuckDB) -> int | None:
         if problems:
             raise SourceError(", ".join(files.paths), problems) from error
         return None
+
+
+def _identities(files: Mapping[str, Path]) -> tuple[SourceFile, ...]:
+    return tuple(_identity(name, path) for name, path in files.items())
 
 
 def _identity(name: str, path: Path) -> SourceFile:
