@@ -7,9 +7,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from churnops.data_config import DataConfig, SourceTable
-from churnops.engines.on_duckdb import DuckDB
-from churnops.sources.clean import clean
-from churnops.sources.repairs import CleanReport
 
 LINES = {"id": "customer", "time": {"column": "date", "format": "%Y-%m-%d"}, "amount": "amount"}
 """The columns of `orders.csv` in most tests."""
@@ -61,9 +58,3 @@ def labelled(*, repairs: Any = None, **customers: Any) -> DataConfig:
 def rows(path: Path) -> list[dict[str, Any]]:
     """A Parquet file as Python has it."""
     return pq.read_table(path).to_pylist()
-
-
-def clean_in(folder: Path, config: DataConfig) -> CleanReport:
-    """Clean the exports in `folder` into its folder `clean`."""
-    engine = DuckDB(memory_limit="1GB", spill_dir=folder / "spill")
-    return clean(config, engine, source_dir=folder, to=folder / "clean")

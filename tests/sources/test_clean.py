@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from exports import clean_in, export, export_parquet, labelled, purchases, rows
+from exports import export, export_parquet, labelled, purchases, rows
 
 from churnops.errors import ContractError, SourceError
 from churnops.sources.repairs import Repair, RowCount
@@ -27,7 +27,7 @@ DIRTY = [
 ]
 
 
-def test_what_breaks_a_rule_is_repaired_as_the_config_says_and_counted(tmp_path):
+def test_what_breaks_a_rule_is_repaired_as_the_config_says_and_counted(tmp_path, clean_in):
     export(tmp_path / "orders.csv", HEADER, *DIRTY)
     report = clean_in(
         tmp_path, purchases(repairs={"bad_time": "drop", "bad_number": "null", "zero_amount": "drop"})
@@ -66,7 +66,7 @@ def test_what_breaks_a_rule_is_repaired_as_the_config_says_and_counted(tmp_path)
     assert json.loads(json.dumps(report.to_dict()))["files"]["transactions"][0]["name"] == "orders.csv"
 
 
-def test_zero_amounts_and_duplicates_that_are_kept_are_counted_too(tmp_path):
+def test_zero_amounts_and_duplicates_that_are_kept_are_counted_too(tmp_path, clean_in):
     export(tmp_path / "orders.csv", HEADER, "a,2024-01-01,0", "a,2024-01-01,0")
     report = clean_in(tmp_path, purchases(repairs={"exact_duplicates": "keep"}))
     assert [(repair.rule, repair.rows, repair.action) for repair in report.repairs] == [
@@ -76,7 +76,7 @@ def test_zero_amounts_and_duplicates_that_are_kept_are_counted_too(tmp_path):
     assert report.tables["transactions"].rows_kept == 2
 
 
-def test_every_problem_of_every_table_is_named_at_once_and_nothing_is_written(tmp_path):
+def test_every_problem_of_every_table_is_named_at_once_and_nothing_is_written(tmp_path, clean_in):
     export(tmp_path / "orders.csv", HEADER, *DIRTY)
     export(tmp_path / "customers.csv", "customer,age", "a,30", "a,31", "b,old", "c,old", "d,young")
     customers = {
@@ -111,7 +111,7 @@ def test_every_problem_of_every_table_is_named_at_once_and_nothing_is_written(tm
     assert not list((tmp_path / "clean").iterdir())
 
 
-def test_unreadable_files_of_all_tables_are_named_at_once(tmp_path):
+def test_unreadable_files_of_all_tables_are_named_at_once(tmp_path, clean_in):
     path = export_parquet(tmp_path / "customers.parquet", customer=["a"] * 99)
     path.write_bytes(path.read_bytes()[:-20])
     export(tmp_path / "orders.csv")
@@ -125,13 +125,13 @@ def test_unreadable_files_of_all_tables_are_named_at_once(tmp_path):
     )
 
 
-def test_a_table_of_which_nothing_is_left_is_an_error(tmp_path):
+def test_a_table_of_which_nothing_is_left_is_an_error(tmp_path, clean_in):
     export(tmp_path / "orders.csv", HEADER, ",2024-01-01,5")
     with pytest.raises(ContractError, match="transactions: no row is left"):
         clean_in(tmp_path, purchases())
 
 
-def test_duplicates_are_found_across_files_and_in_nested_columns(tmp_path):
+def test_duplicates_are_found_across_files_and_in_nested_columns(tmp_path, clean_in):
     for name in ("a", "b"):
         export_parquet(
             tmp_path / "orders" / f"{name}.parquet",
@@ -146,7 +146,7 @@ def test_duplicates_are_found_across_files_and_in_nested_columns(tmp_path):
     ]
 
 
-def test_customers_and_purchases_that_do_not_meet_are_noted(tmp_path):
+def test_customers_and_purchases_that_do_not_meet_are_noted(tmp_path, clean_in):
     export(tmp_path / "orders.csv", HEADER, "a,2024-01-01,5", "x,2024-01-01,5", "x,2024-01-02,-5")
     export(tmp_path / "customers.csv", "customer", "a", "b", "c")
     report = clean_in(
@@ -159,7 +159,7 @@ def test_customers_and_purchases_that_do_not_meet_are_noted(tmp_path):
     )
 
 
-def test_what_an_earlier_config_made_goes(tmp_path):
+def test_what_an_earlier_config_made_goes(tmp_path, clean_in):
     export(tmp_path / "orders.csv", HEADER, "a,2024-01-01,5")
     export(tmp_path / "customers.csv", "customer,left", "a,yes")
     clean_in(tmp_path, purchases(customers={"path": "customers.csv", "format": "csv", "id": "customer"}))
@@ -167,7 +167,7 @@ def test_what_an_earlier_config_made_goes(tmp_path):
     assert [path.name for path in (tmp_path / "clean").iterdir()] == ["labelled.parquet"]
 
 
-def test_an_error_leaves_the_tables_of_an_earlier_run(tmp_path):
+def test_an_error_leaves_the_tables_of_an_earlier_run(tmp_path, clean_in):
     export(tmp_path / "orders.csv", HEADER, "a,2024-01-01,5")
     clean_in(tmp_path, purchases())
     before = (tmp_path / "clean" / "orders.parquet").read_bytes()
@@ -178,7 +178,7 @@ def test_an_error_leaves_the_tables_of_an_earlier_run(tmp_path):
     assert (tmp_path / "clean" / "orders.parquet").read_bytes() == before
 
 
-def test_the_same_files_make_the_same_tables(tmp_path):
+def test_the_same_files_make_the_same_tables(tmp_path, clean_in):
     lines = [f"{i % 700},2024-01-{1 + i % 28:02},{i % 13}" for i in range(20_000)]
     export(tmp_path / "orders.csv", HEADER, *lines)
     first, second = (
@@ -196,12 +196,14 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, encoding):
     program = f"""
         import resource
         from pathlib import Path
-        from exports import clean_in, purchases
+        from exports import purchases
         from churnops.engines.on_duckdb import DuckDB
         from churnops.sources.clean import clean
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-        clean_in(Path({str(tmp_path)!r}), purchases(encoding={encoding!r}))
+        folder = Path({str(tmp_path)!r})
+        engine = DuckDB(memory_limit="1GB", spill_dir=folder / "spill")
+        clean(purchases(encoding={encoding!r}), engine, source_dir=folder, to=folder / "clean")
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],

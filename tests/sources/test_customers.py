@@ -5,14 +5,14 @@ import datetime as dt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from exports import clean_in, export, export_parquet, labelled, purchases, rows
+from exports import export, export_parquet, labelled, purchases, rows
 
 from churnops.errors import ContractError
 
 DAY = dt.datetime(2024, 1, 5)
 
 
-def test_attributes_follow_the_id_by_role(tmp_path):
+def test_attributes_follow_the_id_by_role(tmp_path, clean_in):
     export(tmp_path / "orders.csv", "customer,date,amount", "17,2024-01-01,5")
     export(
         tmp_path / "customers.csv",
@@ -48,7 +48,7 @@ def test_attributes_follow_the_id_by_role(tmp_path):
     assert "customers: columns the config does not mention are left out: extra" in report.notes
 
 
-def test_typed_attributes_are_read_as_what_they_are(tmp_path):
+def test_typed_attributes_are_read_as_what_they_are(tmp_path, clean_in):
     export_parquet(
         tmp_path / "customers.parquet",
         customer=[1.0, 2.0],
@@ -75,7 +75,7 @@ def test_typed_attributes_are_read_as_what_they_are(tmp_path):
     ]
 
 
-def test_labels_are_words_in_any_case(tmp_path):
+def test_labels_are_words_in_any_case(tmp_path, clean_in):
     words = ["Yes", " YES ", "1.0", "true", "no", "0", "False"]
     export(tmp_path / "customers.csv", "customer,left", *[f"{i},{word}" for i, word in enumerate(words)])
     clean_in(tmp_path, labelled(label={"column": "left", "churned": ["yes", "1"], "stayed": ["NO", "false"]}))
@@ -83,7 +83,7 @@ def test_labels_are_words_in_any_case(tmp_path):
     assert found == [True] * 4 + [False] * 3
 
 
-def test_words_that_are_no_label_are_named_with_their_counts(tmp_path):
+def test_words_that_are_no_label_are_named_with_their_counts(tmp_path, clean_in):
     export(tmp_path / "customers.csv", "customer,left", "1,yes", "2,maybe", "3,maybe", "4,perhaps", "5,")
     with pytest.raises(ContractError) as error:
         clean_in(tmp_path, labelled())
@@ -95,13 +95,13 @@ def test_words_that_are_no_label_are_named_with_their_counts(tmp_path):
     )
 
 
-def test_a_label_may_be_a_word_that_stands_for_nothing_elsewhere(tmp_path):
+def test_a_label_may_be_a_word_that_stands_for_nothing_elsewhere(tmp_path, clean_in):
     export(tmp_path / "customers.csv", "customer,left", "1,gone", "2,None")
     clean_in(tmp_path, labelled(label={"column": "left", "churned": ["gone"], "stayed": ["none"]}))
     assert [row["churned"] for row in rows(tmp_path / "clean" / "labelled.parquet")] == [True, False]
 
 
-def test_rows_without_a_label_are_dropped_and_counted(tmp_path):
+def test_rows_without_a_label_are_dropped_and_counted(tmp_path, clean_in):
     export(tmp_path / "customers.csv", "customer,left", "1,yes", "2,", "3, NULL")
     (repair,) = clean_in(tmp_path, labelled()).repairs
     assert (repair.rule, repair.rows, repair.action) == ("missing_label", 2, "dropped")
@@ -109,7 +109,7 @@ def test_rows_without_a_label_are_dropped_and_counted(tmp_path):
         clean_in(tmp_path, labelled(repairs={"missing_label": "error"}))
 
 
-def test_without_an_id_the_number_of_the_row_serves(tmp_path):
+def test_without_an_id_the_number_of_the_row_serves(tmp_path, clean_in):
     export(tmp_path / "all" / "a.csv", "age,left", "30,yes", "30,yes")
     export(tmp_path / "all" / "b.csv", "age,left", "30,yes")
     roles = {"age": {"role": "numeric"}}
@@ -122,7 +122,7 @@ def test_without_an_id_the_number_of_the_row_serves(tmp_path):
     ]
 
 
-def test_a_customer_may_be_asked_about_at_several_instants(tmp_path):
+def test_a_customer_may_be_asked_about_at_several_instants(tmp_path, clean_in):
     export(tmp_path / "customers.csv", "customer,on,left", "1,2024-01-05,no", "1,2024-02-05,yes", "1,,yes")
     as_of = {"column": "on", "format": "%Y-%m-%d"}
     report = clean_in(tmp_path, labelled(as_of=as_of, repairs={"bad_time": "drop"}))
@@ -131,7 +131,7 @@ def test_a_customer_may_be_asked_about_at_several_instants(tmp_path):
     assert [(repair.rule, repair.rows) for repair in report.repairs] == [("bad_time", 1)]
 
 
-def test_two_rows_of_one_customer_that_differ_are_an_error_or_the_first_is_kept(tmp_path):
+def test_two_rows_of_one_customer_that_differ_are_an_error_or_the_first_is_kept(tmp_path, clean_in):
     export(tmp_path / "customers.csv", "customer,left", "1,no", "2,no", "1,yes", "1,no", ",no")
     with pytest.raises(ContractError) as error:
         clean_in(tmp_path, labelled())
@@ -149,7 +149,7 @@ def test_two_rows_of_one_customer_that_differ_are_an_error_or_the_first_is_kept(
     assert [row["customer_id"] for row in rows(tmp_path / "clean" / "labelled.parquet")] == ["1", "2"]
 
 
-def test_a_removed_row_does_not_count_as_the_first_of_its_customer(tmp_path):
+def test_a_removed_row_does_not_count_as_the_first_of_its_customer(tmp_path, clean_in):
     export(tmp_path / "customers.csv", "customer,left", "1,", "1,yes")
     assert [repair.rule for repair in clean_in(tmp_path, labelled()).repairs] == ["missing_label"]
     assert [row["churned"] for row in rows(tmp_path / "clean" / "labelled.parquet")] == [True]

@@ -235,11 +235,11 @@ def test_what_does_not_exist_is_named(tmp_path, engine):
         max_size=20,
     )
 )
-def test_what_a_program_writes_comes_back(tmp_path_factory, values):
+def test_what_a_program_writes_comes_back(tmp_path_factory, engine, values):
     folder = tmp_path_factory.mktemp("written")
     lines = [",".join('"' + value.replace('"', '""') + '"' for value in row) for row in values]
     export(folder / "a.csv", "x,y", *lines)
-    staged = stage(csv("a.csv"), folder, folder / "to.parquet")
+    staged = stage(csv("a.csv"), folder, folder / "to.parquet", engine=engine)
     assert [(row["x"], row["y"], row["_row"]) for row in rows(staged.path)] == [
         (*row, i) for i, row in enumerate(values, 1)
     ]

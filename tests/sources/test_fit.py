@@ -3,12 +3,12 @@
 import datetime as dt
 
 import pytest
-from exports import clean_in, export, export_parquet, labelled, purchases
+from exports import export, export_parquet, labelled, purchases
 
 from churnops.errors import ContractError
 
 
-def test_missing_columns_of_all_tables_are_named_with_the_nearest(tmp_path):
+def test_missing_columns_of_all_tables_are_named_with_the_nearest(tmp_path, clean_in):
     export(tmp_path / "orders.csv", "Customer,date,total", "a,2024-01-01,5")
     export(tmp_path / "customers.csv", "customer,age", "a,30")
     customers = {
@@ -26,7 +26,7 @@ def test_missing_columns_of_all_tables_are_named_with_the_nearest(tmp_path):
     )
 
 
-def test_a_wrong_delimiter_is_suspected(tmp_path):
+def test_a_wrong_delimiter_is_suspected(tmp_path, clean_in):
     export(tmp_path / "orders.csv", "customer;date;amount", "a;2024-01-01;5")
     with pytest.raises(ContractError, match="only one, 'customer;date;amount': correct `delimiter`"):
         clean_in(tmp_path, purchases())
@@ -47,20 +47,20 @@ def test_a_wrong_delimiter_is_suspected(tmp_path):
         ),
     ],
 )
-def test_times_that_cannot_be_read_are_named(tmp_path, time, says):
+def test_times_that_cannot_be_read_are_named(tmp_path, time, says, clean_in):
     export(tmp_path / "orders.csv", "customer,date,amount", "a,2024-01-01,5")
     with pytest.raises(ContractError) as error:
         clean_in(tmp_path, purchases(time={"column": "date"} | time))
     assert error.value.problems == (f"orders.csv: {says}",)
 
 
-def test_typed_times_need_no_format(tmp_path):
+def test_typed_times_need_no_format(tmp_path, clean_in):
     export_parquet(tmp_path / "orders.parquet", customer=["a"], date=[dt.date(2024, 1, 1)], amount=[5])
     time = {"column": "date", "format": "native"}
     assert clean_in(tmp_path, purchases(path="orders.parquet", format="parquet", time=time)).repairs == ()
 
 
-def test_names_and_words_that_collide_are_named(tmp_path):
+def test_names_and_words_that_collide_are_named(tmp_path, clean_in):
     export(tmp_path / "customers.csv", "customer,left,Churned,since", "a,yes,1,2024")
     roles = {"left": {"role": "categorical"}, "Churned": {"role": "numeric"}, "since": {"role": "date"}}
     label = {"column": "left", "churned": ["1", "yes"], "stayed": ["no", "TRUE"]}

@@ -10,24 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churnops.engines.on_duckdb import DuckDB
 from churnops.sources import mapping
 from churnops.sources.mapping import Field, kind_of
 
 
-def _read_in(folder, expression, values, decimal="."):
+def _read_in(folder, engine, expression, values, decimal="."):
     column = pa.chunked_array([pa.array(values)])
     pq.write_table(pa.table({"value": column}), folder / "values.parquet")
     field = Field("value", kind_of(column.type), decimal)
     sql = f"select {expression(field)} as out from (select {mapping.trimmed(field)} from source)"  # noqa: S608
-    engine = DuckDB(spill_dir=folder)
     return engine.query(sql, {"source": str(folder / "values.parquet")})["out"].to_pylist()
 
 
 @pytest.fixture
-def read(tmp_path):
+def read(tmp_path, engine):
     """Read values with an expression: a list or an Arrow array in, a list out."""
-    return partial(_read_in, tmp_path)
+    return partial(_read_in, tmp_path, engine)
 
 
 NUMBERS = {
@@ -154,10 +152,10 @@ def test_ids(read, values, id_format, ids):
 
 @settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 2**53), st.integers(0, 5)), min_size=1))
-def test_integer_ids_meet_however_they_were_read(tmp_path_factory, numbers):
+def test_integer_ids_meet_however_they_were_read(tmp_path_factory, engine, numbers):
     folder = tmp_path_factory.mktemp("ids")
     ids = [
-        _read_in(folder, lambda field: mapping.identifier(field, "integer"), values)
+        _read_in(folder, engine, lambda field: mapping.identifier(field, "integer"), values)
         for values in (
             [f"{'0' * zeros}{number}" for number, zeros in numbers],
             [f"{number}.0" for number, _ in numbers],
@@ -228,8 +226,8 @@ def test_one_and_true_are_one_word(read, value):
 
 @settings(max_examples=20)
 @given(st.lists(st.text(st.characters(codec="ascii", exclude_categories=["C"])), min_size=1))
-def test_words_of_the_config_and_of_the_data_are_written_alike(tmp_path_factory, values):
-    said = _read_in(tmp_path_factory.mktemp("words"), mapping.word, values)
+def test_words_of_the_config_and_of_the_data_are_written_alike(tmp_path_factory, engine, values):
+    said = _read_in(tmp_path_factory.mktemp("words"), engine, mapping.word, values)
     assert [word or "" for word in said] == [mapping.as_word(value) for value in values]
 
 

@@ -1,6 +1,8 @@
 """Made-up customers: the same for the same seed, true to their truth, and dirty only where they say so."""
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
@@ -15,6 +17,8 @@ from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import InputError
 from churnops.sources.population import blocks
 from churnops.sources.synthetic import Export, Population, write_export, write_orders
+
+Ask = Callable[[str, Export], tuple]
 
 SOME = Population(customers=3000, days=300, seed=3)
 
@@ -36,13 +40,21 @@ def orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def ask(sql: str, export: Export) -> tuple:
-    """The first row of `sql` over the export's files, all columns of `customers` and `transactions` text."""
-    with duckdb.connect() as connection:
-        for name in ("customers", "transactions"):
-            connection.read_csv(str(getattr(export, name)), all_varchar=True).create_view(name)
-        connection.read_parquet(str(export.truth)).create_view("truth")
-        return connection.execute(sql).fetchone()
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    """The first row of SQL over an export's files, all columns of `customers` and `transactions` text."""
+    loaded: dict[Path, duckdb.DuckDBPyConnection] = {}
+    with ExitStack() as stack:
+
+        def first_row(sql: str, export: Export) -> tuple:
+            if export.truth not in loaded:
+                connection = loaded[export.truth] = stack.enter_context(duckdb.connect())
+                for name in ("customers", "transactions"):
+                    connection.read_csv(str(getattr(export, name)), all_varchar=True).create(name)
+                connection.read_parquet(str(export.truth)).create_view("truth")
+            return loaded[export.truth].execute(sql).fetchone()
+
+        yield first_row
 
 
 def ask_orders(sql: str, orders: Path) -> tuple:
@@ -73,12 +85,12 @@ def test_dirt_is_in_the_files_not_in_the_customers(dirty: Export, clean: Export)
     assert dirty.customers.read_text().replace(", \n", ",\n") == clean.customers.read_text()
 
 
-def test_an_export_counts_its_rows(dirty: Export) -> None:
+def test_an_export_counts_its_rows(dirty: Export, ask: Ask) -> None:
     counted = ask("select (select count(*) from customers), (select count(*) from transactions)", dirty)
     assert (dirty.n_customers, dirty.n_lines) == counted
 
 
-def test_ids_keep_their_leading_zeros_and_do_not_repeat(dirty: Export) -> None:
+def test_ids_keep_their_leading_zeros_and_do_not_repeat(dirty: Export, ask: Ask) -> None:
     sql = "select count(distinct customer_id), min(customer_id), max(customer_id) from customers"
     assert ask(sql, dirty) == (3000, "00000001", "00003000")
 
@@ -104,7 +116,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_has_its_share_and_a_clean_export_has_none(
-    dirty: Export, clean: Export, fault: str
+    dirty: Export, clean: Export, fault: str, ask: Ask
 ) -> None:
     share, sql = FAULTS[fault]
     assert ask(sql, dirty)[0] == pytest.approx(share, rel=0.4)
@@ -131,7 +143,7 @@ FACTS = {
 
 
 @pytest.mark.parametrize("fact", FACTS)
-def test_a_clean_export_looks_like_a_shop(clean: Export, fact: str) -> None:
+def test_a_clean_export_looks_like_a_shop(clean: Export, fact: str, ask: Ask) -> None:
     low, high, sql = FACTS[fact]
     assert low < ask(sql, clean)[0] < high
 
@@ -158,7 +170,7 @@ def test_customers_buy_at_their_true_rate() -> None:
     assert bought[stayed].sum() == pytest.approx(540 * them.purchases_per_day[stayed].sum(), rel=0.03)
 
 
-def test_attributes_tell_a_little_of_who_stays(clean: Export) -> None:
+def test_attributes_tell_a_little_of_who_stays(clean: Export, ask: Ask) -> None:
     stayed = """select avg(alive_at_end::int) filter (where loyalty = '1'),
             avg(alive_at_end::int) filter (where loyalty = '0'),
             avg(alive_at_end::int) filter (where channel = 'referral'),

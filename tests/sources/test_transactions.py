@@ -6,11 +6,10 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from exports import clean_in, export, export_parquet, purchases, rows
+from exports import export, export_parquet, purchases, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ContractError
 from churnops.sources.transactions import orders_query
 
@@ -18,7 +17,7 @@ KEEP = {"exact_duplicates": "keep"}
 
 
 @pytest.fixture
-def orders(tmp_path):
+def orders(tmp_path, clean_in):
     """Clean lines of `customer,date,order,amount,discount,category`; return some columns of the orders."""
 
     def read(lines, *columns, **config):
@@ -70,7 +69,7 @@ def test_a_return_is_an_order_worth_less_than_nothing(orders):
     ]
 
 
-def test_amount_may_be_price_times_quantity(tmp_path):
+def test_amount_may_be_price_times_quantity(tmp_path, clean_in):
     export(tmp_path / "orders.csv", "customer,date,price,n", "a,2024-01-01,1.25,3", "a,2024-01-02,2,-1")
     config = purchases(amount="", unit_price="price", quantity="n")
     clean_in(tmp_path, config)
@@ -108,7 +107,7 @@ def test_new_categories_are_those_never_bought_from_before(orders):
     assert {found for (found,) in orders(lines, "new_categories")} == {None}
 
 
-def test_orders_that_become_known_late_wait_and_have_no_gaps(tmp_path):
+def test_orders_that_become_known_late_wait_and_have_no_gaps(tmp_path, clean_in):
     export(
         tmp_path / "orders.csv",
         "customer,date,amount,known,category",
@@ -131,7 +130,7 @@ def test_orders_that_become_known_late_wait_and_have_no_gaps(tmp_path):
         {"column": "status", "values": ["cancelled"], "prefix": "0"},
     ],
 )
-def test_cancelled_lines_are_dropped_and_counted(tmp_path, cancelled):
+def test_cancelled_lines_are_dropped_and_counted(tmp_path, cancelled, clean_in):
     export(
         tmp_path / "orders.csv",
         "customer,date,amount,order,status",
@@ -148,7 +147,7 @@ def test_cancelled_lines_are_dropped_and_counted(tmp_path, cancelled):
     assert len(rows(tmp_path / "clean" / "orders.parquet")) == 1
 
 
-def test_ids_read_as_floats_meet_ids_with_leading_zeros(tmp_path):
+def test_ids_read_as_floats_meet_ids_with_leading_zeros(tmp_path, clean_in):
     export_parquet(
         tmp_path / "orders.parquet",
         customer=pa.array([17850.0, None, 17.0]),
@@ -169,7 +168,7 @@ def test_ids_read_as_floats_meet_ids_with_leading_zeros(tmp_path):
     assert not [note for note in report.notes if "not in the customer table" in note]
 
 
-def test_a_number_too_large_for_money_is_a_bad_number(tmp_path):
+def test_a_number_too_large_for_money_is_a_bad_number(tmp_path, clean_in):
     export(tmp_path / "orders.csv", "customer,date,amount,price,n", "a,2024-01-01,1e15,1e12,1e9")
     for money in ({"amount": "amount"}, {"amount": "", "unit_price": "price", "quantity": "n"}):
         with pytest.raises(ContractError, match=r"transactions: bad_number: 1 rows .*\(orders\.csv row 1: "):
@@ -203,16 +202,14 @@ SCHEMA = pa.schema(
 
 @settings(max_examples=25)
 @given(LINES, st.randoms(use_true_random=False))
-def test_order_of_lines_changes_nothing_and_nothing_is_lost(tmp_path_factory, lines, random):
+def test_order_of_lines_changes_nothing_and_nothing_is_lost(tmp_path_factory, engine, lines, random):
     folder = tmp_path_factory.mktemp("lines")
     config = purchases(order="order", category="category").transactions
     found = []
     for written in (lines, random.sample(lines, len(lines))):
         typed = [line | {"available_at": line["event_timestamp"]} for line in written]
         pq.write_table(pa.Table.from_pylist(typed, SCHEMA), folder / "typed.parquet")
-        orders = DuckDB(spill_dir=folder).query(
-            orders_query(config), {"typed": str(folder / "typed.parquet")}
-        )
+        orders = engine.query(orders_query(config), {"typed": str(folder / "typed.parquet")})
         found.append(orders.to_pylist())
     assert found[0] == found[1]
     kept = [line for line in lines if line["_kept"]]
