@@ -161,7 +161,7 @@ def test_customers_and_purchases_that_do_not_meet_are_noted(tmp_path, clean_in):
 
 def test_what_an_earlier_config_made_goes(tmp_path, clean_in):
     export(tmp_path / "orders.csv", HEADER, "a,2024-01-01,5")
-    export(tmp_path / "customers.csv", "customer,left", "a,yes")
+    export(tmp_path / "customers.csv", "customer,left", "a,yes", "b,no")
     clean_in(tmp_path, purchases(customers={"path": "customers.csv", "format": "csv", "id": "customer"}))
     clean_in(tmp_path, labelled())
     assert [path.name for path in (tmp_path / "clean").iterdir()] == ["labelled.parquet"]

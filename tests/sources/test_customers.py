@@ -102,23 +102,40 @@ def test_a_label_may_be_a_word_that_stands_for_nothing_elsewhere(tmp_path, clean
 
 
 def test_rows_without_a_label_are_dropped_and_counted(tmp_path, clean_in):
-    export(tmp_path / "customers.csv", "customer,left", "1,yes", "2,", "3, NULL")
+    export(tmp_path / "customers.csv", "customer,left", "1,yes", "2,", "3, NULL", "4,no")
     (repair,) = clean_in(tmp_path, labelled()).repairs
     assert (repair.rule, repair.rows, repair.action) == ("missing_label", 2, "dropped")
     with pytest.raises(ContractError, match="missing_label: 2 rows have no 'left'"):
         clean_in(tmp_path, labelled(repairs={"missing_label": "error"}))
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("yes", "YES", ""), "all 2 rows of customers.csv left, none has a 'left' of 'no' or 'never', so"),
+        (("no", "no", "no"), "all 3 rows of customers.csv stayed, none has a 'left' of 'yes', so"),
+    ],
+)
+def test_nothing_can_be_learned_where_all_left_or_all_stayed(tmp_path, clean_in, words, says):
+    export(tmp_path / "customers.csv", "customer,left", *[f"{i},{word}" for i, word in enumerate(words)])
+    label = {"column": "left", "churned": ["yes"], "stayed": ["no", "never"]}
+    with pytest.raises(ContractError) as error:
+        clean_in(tmp_path, labelled(label=label))
+    way_out = " there is nothing to learn: correct the words of `customers.label`, or add the others"
+    assert error.value.problems == (f"labelled: {says}{way_out}",)
+    assert not list((tmp_path / "clean").iterdir())
+
+
 def test_without_an_id_the_number_of_the_row_serves(tmp_path, clean_in):
     export(tmp_path / "all" / "a.csv", "age,left", "30,yes", "30,yes")
-    export(tmp_path / "all" / "b.csv", "age,left", "30,yes")
+    export(tmp_path / "all" / "b.csv", "age,left", "30,no")
     roles = {"age": {"role": "numeric"}}
     report = clean_in(
         tmp_path, labelled(path="all", id="", columns=roles, repairs={"exact_duplicates": "keep"})
     )
     assert [row["customer_id"] for row in rows(tmp_path / "clean" / "labelled.parquet")] == ["1", "2", "3"]
     assert [(repair.rule, repair.rows, repair.action) for repair in report.repairs] == [
-        ("exact_duplicates", 2, "kept")
+        ("exact_duplicates", 1, "kept")
     ]
 
 
@@ -132,7 +149,7 @@ def test_a_customer_may_be_asked_about_at_several_instants(tmp_path, clean_in):
 
 
 def test_two_rows_of_one_customer_that_differ_are_an_error_or_the_first_is_kept(tmp_path, clean_in):
-    export(tmp_path / "customers.csv", "customer,left", "1,no", "2,no", "1,yes", "1,no", ",no")
+    export(tmp_path / "customers.csv", "customer,left", "1,no", "2,yes", "1,yes", "1,no", ",no")
     with pytest.raises(ContractError) as error:
         clean_in(tmp_path, labelled())
     assert error.value.problems == (
@@ -150,6 +167,6 @@ def test_two_rows_of_one_customer_that_differ_are_an_error_or_the_first_is_kept(
 
 
 def test_a_removed_row_does_not_count_as_the_first_of_its_customer(tmp_path, clean_in):
-    export(tmp_path / "customers.csv", "customer,left", "1,", "1,yes")
+    export(tmp_path / "customers.csv", "customer,left", "1,", "1,yes", "2,no")
     assert [repair.rule for repair in clean_in(tmp_path, labelled()).repairs] == ["missing_label"]
-    assert [row["churned"] for row in rows(tmp_path / "clean" / "labelled.parquet")] == [True]
+    assert [row["churned"] for row in rows(tmp_path / "clean" / "labelled.parquet")] == [True, False]

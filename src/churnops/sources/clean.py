@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from churnops.contracts.table import check
+from churnops.contracts.table import Query, check
 from churnops.contracts.tables import CUSTOMERS, LABELLED, ORDERS
 from churnops.data_config import Customers, DataConfig, Transactions
 from churnops.engines.on_duckdb import DuckDB
@@ -63,9 +63,7 @@ def _clean(config: DataConfig, engine: DuckDB, *, source_dir: Path, work: Path) 
         name: _count(staged[name], [fault for fault in found if fault.repair.table == name])
         for name in sources
     }
-    problems = rules.problems(found) or [
-        f"{name}: no row is left after repairs" for name, count in counts.items() if count.rows_kept == 0
-    ]
+    problems = rules.problems(found) or _useless(config, counts, typed, query=engine.query)
     if problems:
         raise ContractError(config.name, problems)
     made = {}
@@ -80,6 +78,18 @@ def _clean(config: DataConfig, engine: DuckDB, *, source_dir: Path, work: Path) 
         notes=(*_left_out(sources, staged), *notes(made, engine.query)),
         files={name: table.files for name, table in staged.items()},
     )
+
+
+def _useless(
+    config: DataConfig, counts: Mapping[str, RowCount], typed: Mapping[str, str], *, query: Query
+) -> list[str]:
+    """In words, why rows that break no rule are of no use: there is none, or all have one label."""
+    empty = [
+        f"{name}: no row is left after repairs" for name, count in counts.items() if count.rows_kept == 0
+    ]
+    if empty or config.shape == "purchases" or config.customers is None:
+        return empty
+    return customers.label_problems(config.customers, query, typed["labelled"])
 
 
 def _sources(config: DataConfig) -> dict[str, Source]:

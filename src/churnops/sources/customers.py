@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from churnops.contracts.table import quoted
+from churnops.contracts.table import Query, quoted
 from churnops.data_config import AttributeColumn, Customers, Label, Repairs
 from churnops.sources import mapping
 from churnops.sources.csv_text import literal
@@ -30,6 +30,22 @@ def customers_table(source: Customers, repairs: Repairs, *, kinds: Mapping[str, 
 def customers_query(table: TypedTable) -> str:
     """SQL over the `typed` rows: those kept, in the order they came in."""
     return f"select {', '.join(map(quoted, table.columns))} from typed where _kept order by {FILE}, {ROW}"
+
+
+def label_problems(source: Customers, query: Query, address: str) -> list[str]:
+    """In words, that all customers of the typed table at `address` left, or all stayed."""
+    counted = "select count(*) as n_rows, count(*) filter (where churned) as n_left from typed where _kept"
+    if source.label is None:
+        return []
+    (found,) = query(counted, {"typed": address}).to_pylist()
+    if 0 < found["n_left"] < found["n_rows"]:
+        return []
+    did, absent = ("left", source.label.stayed) if found["n_left"] else ("stayed", source.label.churned)
+    words = " or ".join(f"'{word}'" for word in absent)
+    return [
+        f"labelled: all {found['n_rows']} rows of {source.path} {did}, none has a '{source.label.column}' of"
+        f" {words}, so there is nothing to learn: correct the words of `customers.label`, or add the others"
+    ]
 
 
 def attributes(source: Customers) -> list[str]:
