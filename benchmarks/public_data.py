@@ -192,7 +192,7 @@ def section(name: str, result: dict[str, Any]) -> list[str]:
         "|---|---|---|---|---|---|",
         *rows,
         "",
-        result["verdict"],
+        " ".join(result["verdict"]),
         "",
         *findings,
         "",
