@@ -169,7 +169,7 @@ BAD = {
     "field too many": (
         "a.csv",
         lambda path: export(path, PURCHASES, *purchases(40), "1,2021-01-01,5,6", *purchases(40)),
-        "a.csv row 41",
+        r"a.csv: 1 rows have more or fewer fields than the header \(row 41: '1,2021-01-01,5,6'\)",
     ),
     "not there": ("a.csv", lambda path: path.with_name("b.csv").touch(), "no such file"),
     "nothing known": ("a.csv", lambda path: export(path, "height,weight", "1,2", "2,3"), "neither a log"),

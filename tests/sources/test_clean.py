@@ -120,7 +120,7 @@ def test_unreadable_files_of_all_tables_are_named_at_once(tmp_path, clean_in):
         clean_in(tmp_path, purchases(customers=customers))
     assert error.value.where == "orders.csv, customers.parquet"
     assert error.value.problems == (
-        "orders.csv: is empty (0 bytes): export it again",
+        "orders.csv: is empty: export it again",
         "customers.parquet: is a truncated or damaged Parquet file: export it again",
     )
 

@@ -68,7 +68,11 @@ def test_a_folder_is_as_its_first_file(tmp_path):
 
 def test_nothing_to_look_at_is_an_error(tmp_path):
     (tmp_path / "folder").mkdir()
-    for path, says in (("nowhere", "no such file"), ("folder", "holds no file"), ("empty.csv", "is empty")):
+    for path, says in (
+        ("nowhere", "no such file"),
+        ("folder", "holds no file"),
+        ("empty.csv", "is empty: export it again"),
+    ):
         export(tmp_path / "empty.csv")
         with pytest.raises(SourceError, match=says):
             detect(tmp_path / path)

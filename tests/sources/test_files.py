@@ -133,22 +133,37 @@ def test_files_are_told_apart_by_their_content(tmp_path, engine):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "bad.csv: is empty (0 bytes): export it again"),
+        (b"", "bad.csv: is empty: export it again"),
+        (b"\n \n", "bad.csv: is empty: export it again"),
         (b"id,name\n", "has a header but no rows: export it again"),
         (b"\nid,name\n1,a\n", "bad.csv: the first line is blank: it must name the columns"),
         (b"id,,Name,name\n1,2,3,4\n", "bad.csv: column 2 has no name in the header"),
         (b"id,,Name,name\n1,2,3,4\n", "bad.csv: the header names column 'name' more than once"),
         (b"id,_row\n1,2\n", "bad.csv: column '_row' must be renamed"),
-        (b"id,name\n1,a\n2\n", "bad.csv row 2: Expected Number of Columns: 2 Found: 1 in '2'"),
-        (b'id,name\n1,"a\nb"\n2,c,d\n', "bad.csv row 2: Expected Number of Columns: 2 Found: 3 in '2,c,d'"),
-        (b'id,name\n1,a\n2,"b\n', "bad.csv row 2: Value with unterminated quote found. in '2,\"b'"),
+        (
+            b'id,name\n1,"a\nb"\n2,c,d,e\n3\n4,\x1b[31m,!\n5,' + b"x" * 100 + b",!\n6,7,8\n",
+            "bad.csv: 5 rows have more or fewer fields than the header (row 2: '2,c,d,e'; row 3: '3';"
+            " row 4: '4,\\x1b[31m,!'): correct them, or `delimiter`",
+        ),
+        (b"id,name\n" + b"x" * 90 + b",,!\n", f"(row 1: '{'x' * 80}'...): correct them, or `delimiter`"),
+        (b"id,name\n" + b"1\n" * 1001, "bad.csv: at least 1000 rows have more or fewer fields"),
+        (
+            b'id,name\n1,a\n2,"b\n',
+            "bad.csv: 1 rows have a quotation mark that is never closed (row 2: '2,\"b\\n'): correct them",
+        ),
         (b"id,name\n1,\xe9\n", "is not in utf-8"),
         (
             b"id,name\n" + b"1,a\n" * 90000 + b"2,\xe9\n",
-            "bad.csv row 90001: not in utf-8, correct `encoding`",
+            "bad.csv: 1 rows are not in utf-8 (row 90001: '2,",
+        ),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".ljust(99, b"\0"), "bad.csv: is not in utf-8"),
+        (
+            b"\x7fELF\x02\x01\x01\0\x1b]0;\x07".ljust(99, b"\1"),
+            "bad.csv: does not look like text, as it begins with '\\x7fELF\\x02\\x01\\x01\\x00\\x1b]0;\\x07",
         ),
         (gzip.compress(b"id,name\n1,a\n" * 99, mtime=0)[:-9], "is a truncated or damaged gzip file"),
         (b"PK\x03\x04whatever", "bad.csv: is a zip or Excel file: export it as CSV or Parquet"),
+        (b"SQLite format 3\0", "bad.csv: is an SQLite database: export it as CSV or Parquet"),
         (b"PAR1whatever", 'bad.csv: is Parquet, not CSV: set `format = "parquet"`'),
     ],
 )
@@ -208,7 +223,7 @@ def test_every_bad_file_of_a_folder_is_named_at_once(tmp_path, engine):
     with pytest.raises(SourceError) as error:
         stage(csv("orders"), tmp_path, tmp_path / "to.parquet", engine=engine)
     assert error.value.problems == (
-        "b.csv: is empty (0 bytes): export it again",
+        "b.csv: is empty: export it again",
         "c.csv: column 2 has no name in the header",
     )
 

@@ -4,9 +4,11 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
@@ -16,9 +18,22 @@ from churnops.data_config import SourceTable
 from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import SourceError
 
+EMPTY = "is empty: export it again"
+"""What is wrong with a file of nothing, or of nothing but blanks."""
+
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
-_SHOWN, _CHARACTERS = 5, 120
+_SHOWN, _CHARACTERS = 3, 80
+_MOST_FAULTS = 1000  # are counted
+_LOOK, _BEGINNING = 4096, 20  # characters at the beginning tell whether it is text; so many are shown
+_UNEVEN = ("have more or fewer fields than the header", "correct them, or `delimiter`")
+_FAULTS = {
+    "TOO MANY COLUMNS": _UNEVEN,
+    "MISSING COLUMNS": _UNEVEN,
+    "UNQUOTED VALUE": ("have a quotation mark that is never closed", "correct them"),
+    "INVALID ENCODING": ("are not in utf-8", "correct `encoding`"),
+}
+"""What DuckDB calls a fault: what we say of such rows, and what to do about them."""
 
 
 def is_gzip(path: Path) -> bool:
@@ -54,7 +69,11 @@ def open_text(path: Path, encoding: str, *, newline: str | None = "") -> Iterato
 
 
 def header(path: Path, source: SourceTable) -> list[str]:
-    """The column names of the first line, without the blanks around them; empty if that line is."""
+    """The column names of the first line, without the blanks around them; empty if that line is.
+
+    Raises SourceError for a file that is no text.
+    """
+    _check_text(path, source.encoding)
     with open_text(path, source.encoding) as text:
         if source.delimiter == "whitespace":
             return text.readline().split()
@@ -62,6 +81,19 @@ def header(path: Path, source: SourceTable) -> list[str]:
             return [name.strip() for name in next(csv.reader(text, delimiter=source.delimiter), [])]
         except csv.Error as error:
             raise SourceError(path.name, [f"the first line is not a CSV header ({error})"]) from error
+
+
+def _check_text(path: Path, encoding: str) -> None:
+    with open_text(path, encoding) as text:
+        start = text.read(_LOOK)
+    if not start.strip():
+        raise SourceError(path.name, [EMPTY])
+    # Text may hold what controls a terminal, but columns are not named so.
+    if "\0" in start or any(c < " " and not c.isspace() for c in start.lstrip().splitlines()[0]):
+        problem = (
+            f"does not look like text, as it begins with {start[:_BEGINNING]!r}: export it as CSV or Parquet"
+        )
+        raise SourceError(path.name, [problem])
 
 
 def needs_copy(source: SourceTable) -> bool:
@@ -110,26 +142,37 @@ class Scan:
         )
 
     def faults(self, name: str, engine: DuckDB) -> list[str]:
-        """The first rows that cannot be read, in words: numbered as in `ROW`, the file called `name`."""
-        reject = (
-            f"select count(columns(*)) from {self.sql(f', store_rejects = true, rejects_limit = {_SHOWN}')}"
-        )
-        told = """
-            select distinct line - 1 as row, csv_line,
-                   case error_type when 'INVALID ENCODING' then 'not in utf-8, correct `encoding`'
-                   else error_message end as message
-            from reject_errors order by row, message limit ?
-        """
+        """In words, each fault that keeps rows of the file called `name` from being read: how many rows have
+        it, and the first of them, numbered as in `ROW`."""
+        options = f", store_rejects = true, rejects_limit = {_MOST_FAULTS}"
         with engine.connect({}) as connection:
+            connection.execute("set threads = 1")  # the first faults, and not those a thread was first to see
             try:
-                connection.execute(reject).fetchall()  # until it is fetched, nothing is read
+                connection.execute(f"select count(columns(*)) from {self.sql(options)}").fetchall()
             except duckdb.InvalidInputException:
                 return []
-            faults = connection.execute(told, [_SHOWN]).fetchall()
+            found = connection.execute(
+                "select cast(error_type as varchar), line - 1 as row, csv_line, error_message"
+                " from reject_errors order by row, error_message"
+            ).fetchall()
+        faults: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+        for kind, row, line, message in found:
+            fault = _FAULTS.get(kind, (f"cannot be read, as DuckDB says: {message}", "correct them"))
+            faults[fault].setdefault(row, line)
+        at_least = "at least " if len(found) >= _MOST_FAULTS else ""
         return [
-            f"{name} row {row}: {message} in '{' '.join(line.split())[:_CHARACTERS]}'"
-            for row, line, message in faults
+            f"{name}: {at_least}{len(rows)} rows {says} ({_first(rows)}): {way_out}"
+            for (says, way_out), rows in faults.items()
         ]
+
+
+def _first(rows: Mapping[int, str]) -> str:
+    return "; ".join(f"row {row}: {_shown(line)}" for row, line in islice(rows.items(), _SHOWN))
+
+
+def _shown(line: str) -> str:
+    """What a terminal may show of a line: not all, and what would control the terminal written out."""
+    return repr(line) if len(line) <= _CHARACTERS else f"{line[:_CHARACTERS]!r}..."
 
 
 def literal(text: str) -> str:

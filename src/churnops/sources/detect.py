@@ -8,7 +8,7 @@ from charset_normalizer import from_bytes
 
 from churnops.data_config import SourceTable
 from churnops.errors import SourceError
-from churnops.sources.csv_text import open_bytes, open_text
+from churnops.sources.csv_text import EMPTY, open_bytes, open_text
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_CHARACTERS = 1 << 18
@@ -62,7 +62,7 @@ def detect_delimiter(path: Path, encoding: str) -> str:
     # The sample may end within a line.
     lines = [line for line in sample if line.strip()][: -1 if len(sample) > 2 else None]
     if not lines:
-        raise SourceError(path.name, ["is empty"])
+        raise SourceError(path.name, [EMPTY])
     fit = {delimiter: _fit(_split(lines, delimiter)) for delimiter in _DELIMITERS}
     best = max(_DELIMITERS, key=lambda delimiter: fit[delimiter])
     if fit[best] == (0.0, 0) and _fit(_split(lines, "whitespace"))[0] > 0.9:
@@ -112,5 +112,7 @@ def _first_file(path: Path) -> Path:
     shown = (file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._")
     first = min(shown, default=None)
     if first is None:
-        raise SourceError(str(path), ["no such file" if not path.exists() else "the folder holds no file"])
+        raise SourceError(
+            str(path), ["no such file or folder" if not path.exists() else "the folder holds no file"]
+        )
     return first

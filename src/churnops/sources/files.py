@@ -21,7 +21,14 @@ FILE, ROW = "_file", "_row"
 """The columns staging adds: the file's name, and the row's number in it, from 1, counted below the header."""
 
 _PARQUET = b"PAR1"
-_ARCHIVES = {b"PK\x03\x04": "a zip or Excel file", b"\x28\xb5\x2f\xfd": "a zstd file", b"BZh": "a bzip2 file"}
+_OTHERS = {
+    b"PK\x03\x04": "a zip or Excel file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"%PDF": "a PDF file",
+    b"SQLite": "an SQLite database",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"BZh": "a bzip2 file",
+}
 _ENDINGS = {
     "csv": tuple(f".{ending}{packed}" for ending in ("csv", "tsv", "txt") for packed in ("", ".gz")),
     "parquet": (".parquet",),
@@ -123,17 +130,18 @@ def _headers(source: SourceTable, files: Mapping[str, Path]) -> dict[str, list[s
 def _header(source: SourceTable, path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
-            start = file.read(len(_PARQUET))
+            start = file.read(max(map(len, _OTHERS)))
     except OSError as error:
         raise SourceError(path.name, [f"cannot be opened: {error.strerror}"]) from error
-    archive = next((what for magic, what in _ARCHIVES.items() if start.startswith(magic)), "")
+    other = next((what for magic, what in _OTHERS.items() if start.startswith(magic)), "")
     if not start:
-        raise SourceError(path.name, ["is empty (0 bytes): export it again"])
-    if archive:
-        raise SourceError(path.name, [f"is {archive}: export it as CSV or Parquet"])
-    if start == _PARQUET and source.format == "csv":
+        raise SourceError(path.name, [csv_text.EMPTY])
+    if other:
+        raise SourceError(path.name, [f"is {other}: export it as CSV or Parquet"])
+    is_parquet = start.startswith(_PARQUET)
+    if is_parquet and source.format == "csv":
         raise SourceError(path.name, ['is Parquet, not CSV: set `format = "parquet"`'])
-    if start != _PARQUET and source.format == "parquet":
+    if not is_parquet and source.format == "parquet":
         raise SourceError(path.name, ['is not Parquet: set `format = "csv"`, or export it again'])
     if source.format == "csv":
         return csv_text.header(path, source)

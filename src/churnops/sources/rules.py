@@ -198,10 +198,10 @@ def problems(found: Sequence[Found]) -> list[str]:
 
 def _problem(rule: Rule, repair: Repair, commonest: Sequence[tuple[str, int]]) -> str:
     where = f"{repair.table}: {rule.name}: {repair.rows} rows {rule.says}"
-    values = ", ".join(f"'{shown}' {n_rows} times" for shown, n_rows in commonest)
+    values = ", ".join(f"{shown!r} {n_rows} times" for shown, n_rows in commonest)
     often = f"; most often {values}" if rule.says_values else ""
     return f"{where} ({'; '.join(repair.examples)}{often}): {rule.way_out}"
 
 
 def _example(column: str, *, file: str, row: int, shown: str) -> str:
-    return f"{file} row {row}: {column}='{shown}'" if column else f"{file} row {row}"
+    return f"{file} row {row}: {column}={shown!r}" if column else f"{file} row {row}"
