@@ -12,7 +12,7 @@ from orders import NOON, Order, write_orders
 
 from churnops.data_config import Churn, Snapshots, Split
 from churnops.errors import ConfigError, NotEnoughData
-from churnops.snapshots.split import dates_query, folds, history_query, plan_dated, plan_spans
+from churnops.snapshots.split import dates_query, folds, gap_query, history_query, plan_dated, plan_spans
 
 FIRST = dt.datetime(2023, 1, 1)  # a UTC instant, as tables have it
 
@@ -60,6 +60,38 @@ def test_too_short_a_history_says_what_it_would_take():
         plan_spans(FIRST, day(100), Churn(horizon_days=40, active_days=60), Snapshots())
 
 
+@pytest.mark.parametrize(
+    ("first", "gap", "end", "says"),
+    [
+        (
+            FIRST,
+            (day(365), dt.datetime(2099, 1, 1)),
+            dt.datetime(2099, 1, 2),
+            "nobody bought in the 60 days before 2098-11-23, to be asked about then: the orders run from"
+            " 2023-01-01 to 2099-01-01, with none from 2024-01-01 until 2099-01-01; if those before or",
+        ),
+        (
+            dt.datetime(1901, 1, 1),
+            (dt.datetime(1901, 1, 2), FIRST),
+            day(100),
+            "a test on 2023-03-02 .* needs orders since .*; the orders run from 1901-01-01 to 2023-04-10,"
+            " with none from 1901-01-02 until 2023-01-01; if those before or after it are slips, leave them",
+        ),
+    ],
+)
+def test_a_mistyped_year_is_told(first, gap, end, says):
+    with pytest.raises(NotEnoughData, match=says):
+        plan_spans(first, end, Churn(horizon_days=40, active_days=60), Snapshots(), gap=gap)
+
+
+def test_nobody_is_asked_about_where_nobody_bought_in_the_look_back():
+    churn, snapshots = Churn(horizon_days=30, active_days=30), Snapshots(spacing_days=10, train=4)
+    gap = (day(100), day(145))
+    plan = plan_spans(FIRST, day(240), churn, snapshots, gap=gap)
+    assert plan.train == (day(120), day(150))
+    assert plan.validation == (day(180),)
+
+
 def dates(*counts):
     return [{"as_of": day(30 * i), "n_rows": n, "n_churned": left} for i, (n, left) in enumerate(counts)]
 
@@ -90,6 +122,19 @@ def test_history_ends_at_the_midnight_after_the_last_event(tmp_path, engine):
 
     (history,) = engine.query(history_query(), {"orders": orders}).to_pylist()
     assert history == {"first_event": NOON - dt.timedelta(days=3.25), "end": NOON - dt.timedelta(days=1)}
+
+
+def test_the_longest_gap_is_that_between_purchases(tmp_path, engine):
+    days = [Order("ann", -30), Order("bob", -28.5), Order("ann", -8.25), Order("bob", -4), Order("ann", -1)]
+    orders = write_orders(tmp_path / "orders.parquet", *days, Order("ann", -20, is_return=True))
+
+    (gap,) = engine.query(gap_query(), {"orders": orders}).to_pylist()
+    assert gap == {"gap_start": NOON - dt.timedelta(days=28), "gap_end": NOON - dt.timedelta(days=9)}
+
+
+def test_without_a_day_off_there_is_no_gap(tmp_path, engine):
+    orders = write_orders(tmp_path / "orders.parquet", Order("ann", -2), Order("bob", -1))
+    assert engine.query(gap_query(), {"orders": orders}).to_pylist() == []
 
 
 def test_the_dates_of_a_labelled_table_are_counted(tmp_path, engine):

@@ -40,37 +40,87 @@ def history_query() -> str:
     """
 
 
-def plan_spans(first_event: dt.datetime, end: dt.datetime, churn: Churn, snapshots: Snapshots) -> TimePlan:
+def gap_query() -> str:
+    """SQL over `orders`: the longest time in which nobody bought, from the midnight `gap_start` to before the
+    midnight `gap_end`; no row where somebody bought on every day from the first to the last."""
+    return """
+        with days as (
+            select distinct date_trunc('day', event_timestamp) as on_day from orders where not is_return),
+        followed as (select on_day, lead(on_day) over (order by on_day) as next_day from days),
+        gaps as (
+            select on_day + interval 1 day as gap_start, next_day as gap_end,
+                   cast(extract(day from (next_day - on_day)) as bigint) as n_days
+            from followed where next_day is not null)
+        select gap_start, gap_end from gaps where n_days > 1 order by n_days desc, gap_start limit 1
+    """
+
+
+Gap = tuple[dt.datetime, dt.datetime]
+"""UTC midnights: from the first, and before the second, nobody bought."""
+
+
+def plan_spans(
+    first_event: dt.datetime, end: dt.datetime, churn: Churn, snapshots: Snapshots, *, gap: Gap | None = None
+) -> TimePlan:
     """One `as_of` to test, one to validate, and up to `snapshots.train` to train on.
 
     Between the spans lies a whole horizon, so an earlier label window ends where the next span's begins. A
     snapshot is made only where the orders reach back over the look-back or, if that is shorter, over one
-    horizon: before, every customer would look new. Raises ConfigError where the chosen test is not mature at
-    `end`, NotEnoughData where no training snapshot fits.
+    horizon: before, every customer would look new; and only where the look-back does not lie within `gap`,
+    the longest there is: nobody could be asked about. Raises ConfigError where the chosen test is not mature
+    at `end`, NotEnoughData where no training snapshot fits or a later one has nobody to ask about.
     """
     horizon = dt.timedelta(days=churn.horizon_days)
-    newest = end - horizon
-    test = newest
-    if snapshots.test_as_of is not None:
-        test = dt.datetime.combine(snapshots.test_as_of, dt.time())
+    test = _test(end - horizon, churn, snapshots)
+    span = _span(first_event, end, gap, churn)
+    for as_of in (test, test - horizon):
+        if _is_silent(as_of, churn, gap):
+            problem = f"nobody bought in the {churn.active_days} days before {as_of:%Y-%m-%d}"
+            raise NotEnoughData("orders", [f"{problem}, to be asked about then: {span}"])
+    history = dt.timedelta(days=min(churn.active_days, churn.horizon_days))
+    latest_train = test - 2 * horizon
+    spaced = (latest_train - dt.timedelta(days=k * snapshots.spacing_days) for k in range(snapshots.train))
+    reached = [as_of for as_of in spaced if as_of - history >= first_event]
+    train = tuple(sorted(as_of for as_of in reached if not _is_silent(as_of, churn, gap)))
+    if not train:
+        problem = (
+            f"a test on {test:%Y-%m-%d} with a horizon of {churn.horizon_days} days needs orders since "
+            f"{latest_train - history:%Y-%m-%d}: two horizons back to train, and {history.days} days to look "
+            f"at; {span}"
+        )
+        raise NotEnoughData("orders", [problem])
+    return TimePlan(train, (test - horizon,), (test,), churn.horizon_days)
+
+
+def _test(newest: dt.datetime, churn: Churn, snapshots: Snapshots) -> dt.datetime:
+    """The chosen instant, or else the newest that is mature; ConfigError where the chosen one is not."""
+    if snapshots.test_as_of is None:
+        return newest
+    test = dt.datetime.combine(snapshots.test_as_of, dt.time())
     if test > newest:
+        end = newest + dt.timedelta(days=churn.horizon_days)
         problem = (
             f"test_as_of: who leaves within {churn.horizon_days} days of {test:%Y-%m-%d} is not yet known: "
             f"the orders end before {end:%Y-%m-%d}; the newest possible is {newest:%Y-%m-%d}"
         )
         raise ConfigError("snapshots", [problem])
-    history = dt.timedelta(days=min(churn.active_days, churn.horizon_days))
-    latest_train = test - 2 * horizon
-    spaced = (latest_train - dt.timedelta(days=k * snapshots.spacing_days) for k in range(snapshots.train))
-    train = tuple(sorted(as_of for as_of in spaced if as_of - history >= first_event))
-    if not train:
-        problem = (
-            f"a test on {test:%Y-%m-%d} with a horizon of {churn.horizon_days} days needs orders since "
-            f"{latest_train - history:%Y-%m-%d}: two horizons back to train, and {history.days} days to look "
-            f"at; they run from {first_event:%Y-%m-%d} to {end - dt.timedelta(days=1):%Y-%m-%d}"
-        )
-        raise NotEnoughData("orders", [problem])
-    return TimePlan(train, (test - horizon,), (test,), churn.horizon_days)
+    return test
+
+
+def _is_silent(as_of: dt.datetime, churn: Churn, gap: Gap | None) -> bool:
+    """Whether nobody bought within the look-back, as far as `gap` tells."""
+    return gap is not None and gap[0] <= as_of - dt.timedelta(days=churn.active_days) and as_of <= gap[1]
+
+
+def _span(first_event: dt.datetime, end: dt.datetime, gap: Gap | None, churn: Churn) -> str:
+    """In words, where the orders lie in time, and a gap that is longer than what counts as leaving."""
+    told = f"the orders run from {first_event:%Y-%m-%d} to {end - dt.timedelta(days=1):%Y-%m-%d}"
+    if gap is None or (gap[1] - gap[0]).days <= churn.horizon_days:
+        return told
+    return (
+        f"{told}, with none from {gap[0]:%Y-%m-%d} until {gap[1]:%Y-%m-%d}; if those before or after it are "
+        "slips, leave them out with `earliest` or `latest` in `transactions.time`"
+    )
 
 
 def dates_query() -> str:

@@ -12,7 +12,7 @@ from churnops.features.build import Built, build_dataset, build_labelled
 from churnops.jobs.horizon import show_horizon
 from churnops.jobs.steps.cleaning import tables
 from churnops.jobs.steps.ledger import Done, Ledger, write_json
-from churnops.snapshots.split import TimePlan, dates_query, history_query, plan_dated, plan_spans
+from churnops.snapshots.split import TimePlan, dates_query, gap_query, history_query, plan_dated, plan_spans
 
 DATASET = "dataset.parquet"
 _ABOUT = "dataset.json"
@@ -59,7 +59,10 @@ def _purchases(config: DataConfig, engine: Engine, tables: dict[str, str], to: s
         raise ValueError("shape 'purchases' always has churn: DataConfig sees to it")
     orders = {ORDERS.name: tables[ORDERS.name]}
     history = engine.query(history_query(), orders).to_pylist()[0]
-    plan = plan_spans(history["first_event"], history["end"], config.churn, config.snapshots)
+    gaps = [(gap["gap_start"], gap["gap_end"]) for gap in engine.query(gap_query(), orders).to_pylist()]
+    plan = plan_spans(
+        history["first_event"], history["end"], config.churn, config.snapshots, gap=next(iter(gaps), None)
+    )
     built = build_dataset(engine, tables, config, plan.as_ofs, to=to)
     return _Made(built, plan, _horizon(tables[ORDERS.name], engine))
 
