@@ -133,14 +133,35 @@ def test_a_few_labels_that_are_neither_yes_nor_no_are_dropped_and_told(tmp_path,
 
     assert (config.customers.label.churned, config.customers.label.stayed) == (("yes",), ("no",))
     assert config.repairs.unknown_label == "drop"
-    told = "club.csv: 1 of 60 rows (1.7%) say neither of leaving nor of staying, but 'maybe', in 'churned'."
-    assert told in made.warnings
+    told = (
+        "club.csv: 1 of 60 rows (1.7%) are left out, since neither having left nor having stayed is meant by"
+    )
+    assert f"{told} 'maybe' in 'churned'." in made.warnings
 
 
-def test_a_label_of_one_word_is_named(tmp_path, initialised):
-    export(tmp_path / "club.csv", "id,calls,churned", *(f"k{i},{i * 7 % 30},yes" for i in range(60)))
-    with pytest.raises(ConfigError, match=r"'churned' is named like one, and holds only 'yes' \(60 rows\)"):
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("yes",), r"only 'yes' \(60 rows\): add the customers of whom it says otherwise"),
+        (
+            ("red", "blue", "green"),
+            r"'blue' .*, 'red' \(20 rows\): let it say yes of who left and no of who stayed",
+        ),
+        ([str(i) for i in range(30)], "30 different values: let it say yes of who left"),
+    ],
+)
+def test_a_column_named_like_a_label_that_cannot_be_one_is_told(tmp_path, initialised, words, says):
+    rows = [f"k{i},{i * 7 % 30},{words[i % len(words)]}" for i in range(60)]
+    export(tmp_path / "club.csv", "id,calls,churned", *rows)
+    with pytest.raises(ConfigError, match=f"'churned' is named like one, and holds {says}"):
         initialised("club.csv")
+
+
+def test_what_would_control_a_terminal_is_written_out(tmp_path, initialised):
+    words = ["\x1b[2J" if i == 7 else "yes" if i % 3 == 0 else "no" for i in range(60)]
+    export(tmp_path / "club.csv", "id,calls,churned", *(f"k{i},{i * 7 % 30},{words[i]}" for i in range(60)))
+    made, _ = initialised("club.csv")
+    assert r"meant by '\x1b[2J' in 'churned'." in "\n".join(made.warnings)
 
 
 def truncated(path):

@@ -37,8 +37,10 @@ class Remarks:
 
     def warn(self, text: str) -> None:
         """Say what a person should know before trusting the config; once is enough."""
-        if text not in self.warnings:
-            self.warnings.append(text)
+        # Values of the data are quoted in it, and some would control the terminal.
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        if shown not in self.warnings:
+            self.warnings.append(shown)
 
     def ask(self, question: Question) -> str:
         """The answer that was given, or else the default, with a warning that it was taken for granted."""

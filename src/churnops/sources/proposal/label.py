@@ -25,9 +25,9 @@ def label_column(table: Profile) -> Column | None:
 
 
 def almost_labels(table: Profile) -> list[str]:
-    """In words, the columns named like a label whose values cannot be one."""
+    """In words, the columns named like a label whose values cannot be one, and what to do about each."""
     return [
-        f"'{column.name}' is named like one, and holds {_listed(column)}"
+        f"'{column.name}' is named like one, and holds {_listed(column)}: {_way_out(column)}"
         for column in table.columns.values()
         if rank(column.name, LABEL) > _NEUTRAL and column.present
     ]
@@ -72,6 +72,12 @@ def _listed(column: Column) -> str:
         return f"{column.distinct} different values"
     words = ", ".join(f"'{word}' ({n} rows)" for word, n in column.levels)
     return f"only {words}" if column.distinct == 1 else words
+
+
+def _way_out(column: Column) -> str:
+    if column.distinct == 1:
+        return "add the customers of whom it says otherwise, since both kinds are learned from"
+    return "let it say yes of who left and no of who stayed"
 
 
 def _may_be_label(column: Column, rows: int) -> bool:

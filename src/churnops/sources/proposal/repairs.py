@@ -95,11 +95,10 @@ def _unknown_labels(table: Profile, source: Customers | Transactions) -> Iterato
     if not isinstance(source, Customers) or not source.label:
         return
     known, column = {*source.label.churned, *source.label.stayed}, table.columns[source.label.column]
-    unknown = {word: n for word, n in column.levels if word not in known}
-    words = ", ".join(f"'{word}'" for word in unknown)
-    yield from _told(
-        table, column.name, sum(unknown.values()), f"say neither of leaving nor of staying, but {words}, in"
-    )
+    unknown = [(word, n) for word, n in column.levels if word not in known]
+    words = ", ".join(f"'{word}'" for word, _ in unknown[:3]) + (", ..." if len(unknown) > 3 else "")
+    what = f"are left out, since neither having left nor having stayed is meant by {words} in"
+    yield from _told(table, column.name, sum(n for _, n in unknown), what)
 
 
 def _only_days(table: Profile, source: Customers | Transactions) -> bool:
