@@ -17,13 +17,15 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-ex
 	--find-links $(CPU_WHEELS)/torch/ --pip-args "--retries 1"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev lock fmt lint types layers test check data demo run report serve bench clean
+.PHONY: help setup setup-tensorflow setup-dev lock fmt lint types layers test test-all check data demo run report serve bench clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r verb does; do \
-		printf '  %-10s %s\n' "$$verb" "$$does"; done
+		printf '  %-17s %s\n' "$$verb" "$$does"; done
 
 setup: $(VENV)/.core ## install what the main job needs into .venv; PYTHON=python3.12 chooses another Python
+
+setup-tensorflow: $(VENV)/.tensorflow ## setup, and TensorFlow beside PyTorch
 
 setup-dev: $(VENV)/.dev ## setup, and what tests and checks need
 
@@ -48,6 +50,10 @@ $(VENV)/.core: requirements/jobs.txt requirements/torch.txt pyproject.toml | $(B
 	$(PIP) --no-deps --editable .
 	@touch $@
 
+$(VENV)/.tensorflow: requirements/tensorflow.txt $(VENV)/.core
+	$(PIP) --requirement requirements/tensorflow.txt
+	@touch $@
+
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.core
 	$(PIP) --requirement requirements/dev.txt
 	@touch $@
@@ -57,6 +63,8 @@ lock: setup-dev ## choose the exact versions again (requirements/*.txt); LOCK_WI
 	echo "torch==$(TORCH)+cpu" > $(VENV)/torch.txt
 	$(LOCK) $(LOCK_WITH) --output-file requirements/jobs.txt pyproject.toml
 	$(LOCK) $(LOCK_WITH) --extra dev --constraint requirements/jobs.txt --output-file requirements/dev.txt pyproject.toml
+	$(LOCK) $(LOCK_WITH) --extra tensorflow --constraint requirements/dev.txt \
+		--output-file requirements/tensorflow.txt pyproject.toml
 	$(LOCK) $(LOCK_WITH) --constraint requirements/jobs.txt --output-file requirements/serving.txt requirements/serving.in
 
 fmt: setup-dev ## format, and mend what can be mended
@@ -75,6 +83,13 @@ layers: setup-dev ## check who imports whom
 
 test: setup-dev ## install, and run the tests
 	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder  # files stay whole: they share runs
+
+# A process holds one framework: these import TensorFlow and must not meet the tests that import PyTorch.
+TENSORFLOW_TESTS := tests/training/test_keras_mlp.py tests/seams/test_frameworks_agree.py \
+	tests/end_to_end/test_frameworks.py
+
+test-all: test setup-tensorflow ## install everything, and run all tests: those of TensorFlow too
+	$(BIN)/pytest -m tensorflow $(TENSORFLOW_TESTS)
 
 check: lint types layers test ## lint, types, layers, test
 

@@ -207,7 +207,7 @@ def interval(metric: dict[str, float]) -> str:
 
 def network_gain(result: dict[str, Any]) -> str:
     """What the network gains in ROC AUC."""
-    network = next(one for one in result["candidates"] if one["name"] == "mlp")
+    network = next(one for one in result["candidates"] if one["name"] == "torch")
     gain = network["gain"]["roc_auc"]
     return f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}] ({result['best_baseline']})"
 

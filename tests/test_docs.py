@@ -98,3 +98,21 @@ def test_the_readme_has_every_verb_and_every_setting():
 def test_a_command_that_cannot_be_given_is_found(line):
     with pytest.raises(typer.BadParameter.__base__):  # a usage error: typer has no public name for it
         parse(line.split())
+
+
+def test_the_figures_of_the_readme_are_those_of_the_results():
+    published = (ROOT / "docs/results.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| ([^|]+) \| (\w+) \| (\d\.\d+ \[.+?\]) \| (.+?) \|$",
+        (ROOT / "README.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    assert len(rows) == 5
+    for name, candidate, auc, gain in rows:
+        row = re.search(
+            rf"^\| \[{re.escape(name)}\]\(#\w+\) \| {candidate} \| (.+?) \| .+? \| (.+?) \|$",
+            published,
+            re.MULTILINE,
+        )
+        assert row, name
+        assert row.groups() == (auc, gain)

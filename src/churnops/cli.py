@@ -131,13 +131,17 @@ def run(
     config: ConfigFile,
     recipe: Annotated[Path, typer.Option(help="How the models are trained.")] = RECIPE,
     gates: Annotated[Path, typer.Option(help="What a new champion must show.")] = GATES,
+    frameworks: Annotated[
+        str, typer.Option(help="Which models compete with the plain baselines: torch, tensorflow, lightgbm.")
+    ] = "torch,lightgbm",
 ) -> None:
     """Do the whole job, from files to a judged bundle and a report. Again, it does what is left."""
-    from churnops.jobs.run import read_plan, run
+    from churnops.jobs.run import Files, read_plan, run
     from churnops.progress import shown
 
     settings = _settings()
-    plan = read_plan(config, recipe, gates, at=dt.datetime.now(dt.UTC), actor=getpass.getuser())
+    files, now = Files(config, recipe, gates), dt.datetime.now(dt.UTC)
+    plan = read_plan(files, frameworks.split(","), at=now, actor=getpass.getuser())
     with shown() as tell:
         result = run(plan, settings, tell)
     _print(result)
@@ -284,6 +288,13 @@ def _print(result: "Result") -> None:
     Console(width=100, highlight=False).print(table)
     for sentence in result.verdict:
         _say(sentence)
+    if both := result.equivalence:
+        gain = both.gain["roc_auc"]
+        _say(
+            "PyTorch and TensorFlow from the same weights without dropout: losses within"
+            f" {both.loss:.0e}, scores within {both.score:.0e}; as trained, ROC AUC"
+            f" {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] between them."
+        )
     for finding in result.findings:
         _say(f"leakage: {finding.text} ({finding.action})")
     registry = result.registry

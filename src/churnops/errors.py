@@ -6,6 +6,7 @@ ChurnopsError
 │   ├── SourceError       a file that cannot be read as what it claims to be
 │   └── ContractError     a table that breaks its contract
 ├── NotEnoughData         too little history or too few churners for an honest model: exit code 2
+├── Diverged              training came to a loss that is no number: exit code 3
 ├── BundleError           a bundle that is incomplete, altered or incompatible: exit code 3
 ├── ParityError           the ONNX graph disagrees with the framework's model: exit code 3
 ├── RegistryError         the tracking store, a missing champion: exit code 3
@@ -14,6 +15,7 @@ ChurnopsError
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class ChurnopsError(Exception):
@@ -32,6 +34,10 @@ class InputError(ChurnopsError):
         self.problems = tuple(problems)
         super().__init__("\n".join([f"{where}:", *(f"  - {problem}" for problem in self.problems)]))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it crosses to another process."""
+        return type(self), (self.where, self.problems)
+
 
 class ConfigError(InputError):
     """A config file or an environment variable is wrong."""
@@ -47,6 +53,21 @@ class ContractError(InputError):
 
 class NotEnoughData(InputError):
     """There is too little history, or there are too few churners, to train and test honestly."""
+
+
+class Diverged(ChurnopsError):
+    """Training came to a loss that is no number; `best_epoch` is the last good one, 0 if there is none."""
+
+    exit_code = 3
+
+    def __init__(self, where: str, best_epoch: int) -> None:
+        self.where, self.best_epoch = where, best_epoch
+        kept = f"the best weights are those of epoch {best_epoch}" if best_epoch else "nothing was learnt"
+        super().__init__(f"{where}; {kept}: lower `schedule.learning_rate` in the recipe")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it crosses to another process."""
+        return type(self), (self.where, self.best_epoch)
 
 
 class BundleError(ChurnopsError):

@@ -23,7 +23,7 @@ STEPS = (
     "candidates/recency",
     "candidates/logistic",
     "candidates/lightgbm",
-    "candidates/mlp",
+    "candidates/torch",
     "evaluation",
     "explanation",
     "registry",
@@ -50,7 +50,7 @@ def result_of(data_dir):
 def test_a_run_compares_every_candidate_and_says_where_everything_is(brand):
     result = Result.model_validate(result_of(brand / "var"))
 
-    assert {one.name for one in result.candidates} == {"recency", "logistic", "lightgbm", "mlp"}
+    assert {one.name for one in result.candidates} == {"recency", "logistic", "lightgbm", "torch"}
     assert (
         0.7
         < next(one for one in result.candidates if one.name == result.chosen).metrics["roc_auc"].value

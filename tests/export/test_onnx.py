@@ -94,8 +94,8 @@ def test_logarithm_keeps_apart_what_float32_would_not():
 
 
 def test_dropout_has_no_part_in_the_graph():
-    model = trained("mlp")
+    model = trained("torch")
     learning = TorchMlp(model.preprocessing, copy.deepcopy(model.network).train())
 
-    assert to_onnx(learning, COLUMNS, PLATT) == graph_of("mlp")
+    assert to_onnx(learning, COLUMNS, PLATT) == graph_of("torch")
     assert learning.network.training

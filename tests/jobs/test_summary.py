@@ -29,15 +29,15 @@ def a_span(rows=1000, churn_rate=0.2):
     ],
 )
 def test_the_network_has_to_earn_its_place(gain, said) -> None:
-    candidates = [candidate("mlp", 0.8, gain), candidate("lightgbm", 0.79)]
+    candidates = [candidate("torch", 0.8, gain), candidate("lightgbm", 0.79)]
 
-    first, second = verdict(candidates, "mlp", "lightgbm", a_span())
+    first, second = verdict(candidates, "torch", "lightgbm", a_span())
 
     assert (
         first
-        == "mlp did best on the validation span and is in the bundle: test ROC AUC 0.800 [0.780, 0.820]."
+        == "torch did best on the validation span and is in the bundle: test ROC AUC 0.800 [0.780, 0.820]."
     )
-    assert second == f"The network (mlp) {said} ROC AUC against lightgbm."
+    assert second == f"The network (torch) {said} ROC AUC against lightgbm."
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_the_network_has_to_earn_its_place(gain, said) -> None:
     ],
 )
 def test_too_few_to_tell_is_said(rows, churn_rate, warned) -> None:
-    candidates = [candidate("mlp", 0.8, (0.0, 0.1)), candidate("lightgbm", 0.79)]
+    candidates = [candidate("torch", 0.8, (0.0, 0.1)), candidate("lightgbm", 0.79)]
 
-    _, _, *more = verdict(candidates, "mlp", "lightgbm", a_span(rows, churn_rate))
+    _, _, *more = verdict(candidates, "torch", "lightgbm", a_span(rows, churn_rate))
 
     assert more == ([warned] if warned else [])

@@ -16,7 +16,7 @@ NOON = dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC)
 
 def make_comparison(folder: Path, threshold: float = 0.5, **fields: Any) -> Comparison:
     """Two candidates, for the data config named like `folder`; another threshold is another bundle."""
-    bundle = make_bundle(name=folder.name, candidate="mlp", threshold=threshold, data_fingerprint="d" * 64)
+    bundle = make_bundle(name=folder.name, candidate="torch", threshold=threshold, data_fingerprint="d" * 64)
     plot = folder / "roc.svg"
     plot.write_text("<svg/>")
     given: dict[str, Any] = {
@@ -27,7 +27,7 @@ def make_comparison(folder: Path, threshold: float = 0.5, **fields: Any) -> Comp
         "candidates": (
             CandidateRun("recency", {}, metrics={"roc_auc": Metric(value=0.7, low=0.6, high=0.8)}),
             CandidateRun(
-                "mlp",
+                "torch",
                 {"schedule": {"epochs": 2, "rate": 1e-3}, "hidden": (128, 64), "framework": "torch"},
                 history=({"loss": 0.6, "auc": 0.7}, {"loss": 0.5, "auc": 0.8}),
                 metrics={"roc_auc": Metric(value=0.84, low=0.8, high=0.88)},
@@ -44,7 +44,7 @@ def make_comparison(folder: Path, threshold: float = 0.5, **fields: Any) -> Comp
 def good_evidence(**changes: Any) -> Evidence:
     """Evidence that passes every gate, for the first champion."""
     good: dict[str, Any] = {
-        "candidate": "mlp",
+        "candidate": "torch",
         "gain_over_recency": Metric(value=0.05, low=0.03, high=0.07),
         "calibration_error": 0.02,
         "parity": 1e-7,

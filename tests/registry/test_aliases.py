@@ -30,7 +30,7 @@ def settings(tracking_uri: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 def versions(settings: Settings, tmp_path: Path) -> list[Version]:
     """Two versions of one model, neither with an alias."""
-    plain = {"candidates": (CandidateRun("mlp", {}),), "files": ()}
+    plain = {"candidates": (CandidateRun("torch", {}),), "files": ()}
     return [record(make_comparison(tmp_path, mark, **plain), settings).version for mark in (0.4, 0.6)]
 
 
@@ -129,7 +129,7 @@ def test_a_bundle_gone_from_the_store_is_an_error(
         fetch_bundle(settings, versions[0])
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"candidate": "mlp", "parity": "small"}', '{"unknown": 1}'])
+@pytest.mark.parametrize("text", ["", "{", '{"candidate": "torch", "parity": "small"}', '{"unknown": 1}'])
 def test_evidence_that_cannot_be_read_is_none(text: str, tracking_uri: str, versions: list[Version]) -> None:
     client = MlflowClient(tracking_uri, tracking_uri)
     client.set_model_version_tag(versions[0].name, str(versions[0].number), "evidence", text)

@@ -25,7 +25,7 @@ def settings(tracking_uri: str, tmp_path: Path) -> Settings:
 
 
 def register(settings: Settings, tmp_path: Path, evidence: Evidence, *, threshold: float = 0.4) -> Version:
-    plain = {"candidates": (CandidateRun("mlp", {}),), "files": ()}
+    plain = {"candidates": (CandidateRun("torch", {}),), "files": ()}
     return record(make_comparison(tmp_path, threshold, evidence=evidence, **plain), settings).version
 
 

@@ -23,7 +23,7 @@ def gain(low: float, *, value: float | None = None, high: float | None = None) -
 
 
 GOOD: dict[str, Any] = {
-    "candidate": "mlp",
+    "candidate": "torch",
     "gain_over_recency": gain(0.03),
     "champion": "cdnow-000000000001",
     "gain_over_champion": gain(0.001),
@@ -88,7 +88,7 @@ def test_a_single_failing_gate_blocks(changes: dict[str, Any], reason: str) -> N
 
 
 def test_every_reason_is_named_at_once() -> None:
-    assert len(failed_gates(Evidence(candidate="mlp"), Gates())) == 5
+    assert len(failed_gates(Evidence(candidate="torch"), Gates())) == 5
     assert len(reasons(open_findings=("a", "b"), labels_mature=False)) == 3
 
 
@@ -118,7 +118,7 @@ def test_only_the_champion_named_may_be_replaced_uncompared() -> None:
 def test_evidence_holds_only_against_the_champion_it_was_measured_against(
     then: str | None, now: str | None, holds: bool
 ) -> None:
-    assert (overtaken(Evidence(candidate="mlp", champion=then), now) == ()) is holds
+    assert (overtaken(Evidence(candidate="torch", champion=then), now) == ()) is holds
 
 
 def test_the_file_holds_the_defaults() -> None:
@@ -149,7 +149,7 @@ figures = st.none() | st.floats(allow_nan=True)
 intervals = st.none() | st.builds(Metric, value=st.floats(), low=st.floats(), high=st.floats())
 evidences = st.builds(
     Evidence,
-    candidate=st.sampled_from(["mlp", "recency"]),
+    candidate=st.sampled_from(["torch", "recency"]),
     gain_over_recency=intervals,
     champion=st.none() | st.just("a"),
     gain_over_champion=intervals,
@@ -164,7 +164,7 @@ small_gains = st.floats(0, 0.5).flatmap(
 )
 passable = st.builds(
     Evidence,
-    candidate=st.just("mlp"),
+    candidate=st.just("torch"),
     gain_over_recency=small_gains,
     champion=st.none() | st.just("a"),
     calibration_error=st.floats(0, 0.12),

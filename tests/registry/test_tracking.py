@@ -39,11 +39,11 @@ def test_the_whole_is_one_run_with_one_below_it_per_candidate(settings: Settings
     recorded = record(make_comparison(tmp_path), settings)
     parent = client(settings).get_run(recorded.parent_run_id)
     assert parent.info.status == "FINISHED"
-    assert parent.data.params["candidate"] == "mlp"
+    assert parent.data.params["candidate"] == "torch"
     assert parent.data.metrics["test_roc_auc"] == 0.84
     assert parent.data.tags["model_version"] == recorded.version.model_version
     assert artifacts(settings, recorded.parent_run_id) == {"roc.svg"}
-    assert recorded.run_ids.keys() == {"recency", "mlp"}
+    assert recorded.run_ids.keys() == {"recency", "torch"}
     for run_id in recorded.run_ids.values():
         run = client(settings).get_run(run_id)
         assert run.info.status == "FINISHED"
@@ -51,7 +51,7 @@ def test_the_whole_is_one_run_with_one_below_it_per_candidate(settings: Settings
 
 
 def test_a_candidate_keeps_its_recipe_its_history_and_its_test(settings: Settings, tmp_path: Path) -> None:
-    run_id = record(make_comparison(tmp_path), settings).run_ids["mlp"]
+    run_id = record(make_comparison(tmp_path), settings).run_ids["torch"]
     run = client(settings).get_run(run_id)
     assert run.data.params == {
         "seed": "7",
@@ -80,7 +80,7 @@ def test_the_bundle_is_registered_under_the_name_of_its_data(settings: Settings,
     comparison = make_comparison(tmp_path)
     version = record(comparison, settings).version
     manifest = read_bundle(comparison.bundle).manifest
-    assert (version.name, version.number, version.candidate) == (tmp_path.name, 1, "mlp")
+    assert (version.name, version.number, version.candidate) == (tmp_path.name, 1, "torch")
     assert (version.model_version, version.content_hash) == (manifest.model_version, manifest.content_hash)
     assert recorded_evidence(settings.mlflow_uri, version) == comparison.evidence
     assert champion(settings.mlflow_uri, tmp_path.name) is None
@@ -88,7 +88,7 @@ def test_the_bundle_is_registered_under_the_name_of_its_data(settings: Settings,
 
 def test_time_is_what_it_was_told(settings: Settings, tmp_path: Path) -> None:
     comparison = make_comparison(tmp_path)
-    run = client(settings).get_run(record(comparison, settings).run_ids["mlp"])
+    run = client(settings).get_run(record(comparison, settings).run_ids["torch"])
     at = NOON.timestamp() * 1000
     assert (run.info.start_time, run.info.end_time) == (at, at)
     assert client(settings).get_metric_history(run.info.run_id, "loss")[0].timestamp == at
@@ -145,10 +145,10 @@ def test_a_long_history_is_kept_whole(settings: Settings, tmp_path: Path) -> Non
     comparison = make_comparison(tmp_path)
     candidates = (comparison.candidates[0], dataclasses.replace(comparison.candidates[1], history=history))
     recorded = record(dataclasses.replace(comparison, candidates=candidates), settings)
-    assert len(client(settings).get_metric_history(recorded.run_ids["mlp"], "loss")) == 700
+    assert len(client(settings).get_metric_history(recorded.run_ids["torch"], "loss")) == 700
 
 
-@pytest.fixture(params=["parent", "recency", "mlp"])
+@pytest.fixture(params=["parent", "recency", "torch"])
 def interrupted(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Recorded:
     """A comparison of which one run has not ended, as a killed process leaves it."""
     recorded = record(make_comparison(tmp_path), settings)
@@ -175,7 +175,7 @@ def test_what_a_killed_process_left_is_deleted_and_redone(
 
 def test_a_process_killed_while_it_writes_can_be_repeated(settings: Settings, tmp_path: Path) -> None:
     comparison = make_comparison(tmp_path)
-    unreadable = (comparison.candidates[0], CandidateRun("mlp", {}, files=(tmp_path / "missing.svg",)))
+    unreadable = (comparison.candidates[0], CandidateRun("torch", {}, files=(tmp_path / "missing.svg",)))
     with pytest.raises(RegistryError, match=r"missing\.svg"):
         record(dataclasses.replace(comparison, candidates=unreadable), settings)
     recorded = record(comparison, settings)

@@ -25,7 +25,7 @@ from churnops.report.result import (
     Span,
 )
 
-NOISE = {"lightgbm": 0.7, "mlp": 0.72, "logistic": 1.0, "recency": 2.0}
+NOISE = {"lightgbm": 0.7, "torch": 0.72, "logistic": 1.0, "recency": 2.0}
 """How far each candidate is from the truth; the first is chosen, `logistic` the best baseline but it."""
 
 
@@ -80,7 +80,7 @@ def result(**changes: Any) -> Result:
 
 VERDICT = (
     "lightgbm is the best candidate: test ROC AUC 0.799 [0.780, 0.813].",
-    "The network (mlp) does not beat the best baseline beyond chance: -0.004 [-0.011, +0.007] ROC AUC "
+    "The network (torch) does not beat the best baseline beyond chance: -0.004 [-0.011, +0.007] ROC AUC "
     "against lightgbm.",
 )
 SOURCES = Sources(

@@ -74,8 +74,8 @@ def test_truncated_predictions_are_named(run_folder: Path) -> None:
     ("column", "values", "message"),
     [
         ("lightgbm", None, "no column lightgbm"),
-        ("mlp", [0.5, None, 0.5], "mlp: 1 missing values"),
-        ("mlp", [0.5, float("nan"), 0.5], "mlp: scores that are not finite"),
+        ("torch", [0.5, None, 0.5], "torch: 1 missing values"),
+        ("torch", [0.5, float("nan"), 0.5], "torch: scores that are not finite"),
         ("churned", [True, True, True], "churned: there must be customers who left and customers who stayed"),
     ],
 )

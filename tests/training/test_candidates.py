@@ -15,7 +15,8 @@ from churnops.training.dataset import Columns
 from churnops.training.preprocessing import fit_encoding, fit_preprocessing
 from churnops.training.recipe import Boosting, Recipe, Schedule
 
-NAMES = sorted({*candidates_of("purchases"), *candidates_of("labelled")})
+ALL = ("lightgbm", "torch")
+NAMES = sorted({*candidates_of("purchases", ALL), *candidates_of("labelled", ALL)})
 RECIPE = Recipe(schedule=Schedule(max_epochs=6), boosting=Boosting(max_trees=60, patience=10))
 
 
@@ -36,7 +37,7 @@ def _toy(n, seed):
 @pytest.mark.parametrize(("shape", "name"), [("purchases", "recency"), ("labelled", "single_column")])
 def test_every_shape_has_its_one_column(shape, name):
     assert one_column(shape) == name
-    assert candidates_of(shape) == (name, "logistic", "lightgbm", "mlp")
+    assert candidates_of(shape, ("torch", "lightgbm")) == (name, "logistic", "lightgbm", "torch")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -49,7 +50,7 @@ def test_what_can_be_learnt_is_learnt(name):
     assert bound - 0.01 < auc_of(test.churned_N, model.logits(test)) < bound + 0.002
 
 
-@pytest.mark.parametrize("name", ["logistic", "lightgbm", "mlp"])
+@pytest.mark.parametrize("name", ["logistic", "lightgbm", "torch"])
 def test_inputs_are_read_off_the_training_rows_alone(name):
     train, validation = make_customers(300), make_customers(200, seed=1)
     validation.numeric_NF[:] *= 1e6

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, checker, compose, helper, numpy_helper
 
 from churnops.training.dataset import Columns
 
@@ -48,6 +48,20 @@ def constant(name: str, values: npt.ArrayLike, dtype: npt.DTypeLike) -> Piece:
 def joined(pieces: Iterable[Piece]) -> Piece:
     """All of them, in order."""
     return sum(pieces, Piece())
+
+
+def network_piece(graph: GraphProto) -> Piece:
+    """An exporter's nodes under names of their own, without stack traces, which hold paths of this machine.
+
+    Its input and its output keep their names.
+    """
+    named = compose.add_prefix_graph(graph, "network/", rename_inputs=False, rename_outputs=False)
+    nodes = []
+    for exported in named.node:
+        exported.ClearField("metadata_props")
+        exported.ClearField("doc_string")
+        nodes.append(exported)
+    return Piece(tuple(nodes), tuple(named.initializer))
 
 
 def model_bytes(whole: Piece, columns: Columns) -> bytes:

@@ -12,11 +12,12 @@ from churnops.export.trees import ensemble
 from churnops.training.baselines import Boosted, Linear
 from churnops.training.dataset import Columns
 
-if TYPE_CHECKING:  # a process that exports a baseline needs no torch
+if TYPE_CHECKING:  # a process that exports a baseline needs no framework
+    from churnops.training.keras_mlp import KerasMlp
     from churnops.training.torch_mlp import TorchMlp
 
 
-def to_onnx(model: "TorchMlp | Linear | Boosted", columns: Columns, platt: Platt) -> bytes:
+def to_onnx(model: "TorchMlp | KerasMlp | Linear | Boosted", columns: Columns, platt: Platt) -> bytes:
     """A graph from raw rows to calibrated scores.
 
     Takes `numeric` [N, F] float32 (NaN: missing) and `categorical` [N, C] text ('' : missing), each left out
@@ -29,11 +30,18 @@ def to_onnx(model: "TorchMlp | Linear | Boosted", columns: Columns, platt: Platt
         case Linear():
             body = preprocessed(model.preprocessing, columns) + _linear(model)
         case _:
-            from churnops.export.torch_network import network_nodes
-
-            width = model.preprocessing.width
-            body = preprocessed(model.preprocessing, columns) + network_nodes(model.network, width)
+            body = preprocessed(model.preprocessing, columns) + _network(model)
     return model_bytes(body + _calibrated(platt), columns)
+
+
+def _network(model: "TorchMlp | KerasMlp") -> Piece:
+    """Imports the framework that made it, which is there already."""
+    match model.framework:
+        case "torch":
+            from churnops.export.torch_network import network_nodes
+        case "tensorflow":
+            from churnops.export.keras_network import network_nodes
+    return network_nodes(model.network, model.preprocessing.width)
 
 
 def _linear(model: Linear) -> Piece:

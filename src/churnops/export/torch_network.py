@@ -1,4 +1,4 @@
-"""A PyTorch network as nodes. The one module of this package that imports torch."""
+"""A PyTorch network as nodes."""
 
 import copy
 import logging
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from onnx import GraphProto, TensorProto, compose
+from onnx import TensorProto
 
-from churnops.export.graph import OPSETS, Piece, node
+from churnops.export.graph import OPSETS, Piece, network_piece, node
 
 _REGISTRATION = logging.getLogger("torch.onnx._internal.exporter._registration")
 
@@ -30,18 +30,9 @@ def network_nodes(network: torch.nn.Module, width: int) -> Piece:
         )
     if program is None:  # only with an option that is not used here
         raise TypeError("torch exported nothing")
-    return _plain(program.model_proto.graph) + node("Cast", "network_logit", "logit", to=TensorProto.DOUBLE)
-
-
-def _plain(graph: GraphProto) -> Piece:
-    """Its nodes under names of their own, without stack traces, which hold paths of this machine."""
-    named = compose.add_prefix_graph(graph, "network/", rename_inputs=False, rename_outputs=False)
-    nodes = []
-    for exported in named.node:
-        exported.ClearField("metadata_props")
-        exported.ClearField("doc_string")
-        nodes.append(exported)
-    return Piece(tuple(nodes), tuple(named.initializer))
+    return network_piece(program.model_proto.graph) + node(
+        "Cast", "network_logit", "logit", to=TensorProto.DOUBLE
+    )
 
 
 @contextmanager

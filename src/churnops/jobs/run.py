@@ -1,6 +1,7 @@
 """`churnops run`: from the files of a config to a judged bundle and a report."""
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from churnops.jobs.steps.audit import audit_step
 from churnops.jobs.steps.candidate import candidate_step
 from churnops.jobs.steps.cleaning import clean_step
 from churnops.jobs.steps.dataset import dataset_step
+from churnops.jobs.steps.equivalence import equivalence_step
 from churnops.jobs.steps.evaluation import PREDICTIONS as TESTED
-from churnops.jobs.steps.evaluation import evaluation_step
+from churnops.jobs.steps.evaluation import evaluation_step, read_figures
 from churnops.jobs.steps.explanation import explanation_step
 from churnops.jobs.steps.ledger import Done, Ledger, working, write_whole
 from churnops.jobs.steps.packaging import make_bundle
@@ -25,26 +27,48 @@ from churnops.progress import Tell
 from churnops.registry.promotion import Gates
 from churnops.registry.tracking import attach
 from churnops.report.result import Result
-from churnops.training.candidates import candidates_of, one_column
+from churnops.training.candidates import NETWORKS, candidates_of, chosen_frameworks, one_column
 from churnops.training.recipe import Recipe
 
-BUNDLE = "bundle"
+BUNDLE, BUNDLES = "bundle", "bundles"
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a run does, and who asked for it when."""
 
+    frameworks: tuple[str, ...]
     config: DataConfig
     recipe: Recipe
     gates: Gates
     at: dt.datetime
     actor: str
 
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Who competes, by name."""
+        return candidates_of(self.config.shape, self.frameworks)
 
-def read_plan(config: Path, recipe: Path, gates: Path, *, at: dt.datetime, actor: str) -> Plan:
-    """The plan the three files make; raises ConfigError for what is wrong with the first that is."""
-    return Plan(load_toml(DataConfig, config), load_toml(Recipe, recipe), load_toml(Gates, gates), at, actor)
+
+@dataclass(frozen=True)
+class Files:
+    """Where a plan is written down."""
+
+    config: Path
+    recipe: Path
+    gates: Path
+
+
+def read_plan(files: Files, frameworks: Collection[str], *, at: dt.datetime, actor: str) -> Plan:
+    """The plan the files make; raises ConfigError for what is wrong with the first that is."""
+    return Plan(
+        chosen_frameworks(frameworks),
+        load_toml(DataConfig, files.config),
+        load_toml(Recipe, files.recipe),
+        load_toml(Gates, files.gates),
+        at,
+        actor,
+    )
 
 
 def run(plan: Plan, settings: Settings, tell: Tell) -> Result:
@@ -64,18 +88,24 @@ def _compare(plan: Plan, settings: Settings, engine: DuckDB, ledger: Ledger) -> 
     cleaned = clean_step(config, settings, engine, ledger)
     dataset = dataset_step(config, engine, cleaned, ledger)
     audited = audit_step(config, cleaned, dataset, ledger)
-    candidates = {
-        name: candidate_step(name, recipe, dataset, audited, ledger) for name in candidates_of(config.shape)
-    }
+    candidates = {name: candidate_step(name, recipe, dataset, audited, ledger) for name in plan.candidates}
     evaluated = evaluation_step(
         candidates, audited, recipe, reference=one_column(config.shape), ledger=ledger
     )
-    return {"clean": cleaned, "dataset": dataset, "audit": audited, "evaluation": evaluated, **candidates}
+    steps = {"clean": cleaned, "dataset": dataset, "audit": audited, "evaluation": evaluated, **candidates}
+    if candidates.keys() >= {*NETWORKS}:
+        steps["equivalence"] = equivalence_step(recipe, dataset, audited, ledger)
+    return steps
 
 
 def _publish(plan: Plan, settings: Settings, steps: dict[str, Done], ledger: Ledger) -> Result:
     """The bundle, its place in the registry, and what people read of it."""
-    bundle = make_bundle(plan.config, plan.recipe, steps)
+    for name in plan.frameworks:
+        write_bundle(
+            make_bundle(plan.config, plan.recipe, steps, candidate=name), ledger.folder / BUNDLES / name
+        )
+    chosen = read_figures(steps["evaluation"])["chosen"]
+    bundle = make_bundle(plan.config, plan.recipe, steps, candidate=chosen)
     folder = write_bundle(bundle, ledger.folder / BUNDLE)
     explained = explanation_step(bundle, steps["dataset"], steps["audit"], steps["evaluation"], ledger)
     ledger.tell("registry", "started")

@@ -105,6 +105,18 @@ class Segment(FrozenModel):
     )
 
 
+class Equivalence(FrozenModel):
+    """PyTorch's and TensorFlow's network, held against each other."""
+
+    loss: float = Field(
+        description="Same first weights and batches, no dropout, two epochs: how far the losses differ."
+    )
+    score: float = Field(description="The same: the largest difference of a validation row's score.")
+    gain: dict[str, Metric] = Field(
+        description="As trained, each with dropout of its own: PyTorch's test figures minus TensorFlow's."
+    )
+
+
 class Registered(FrozenModel):
     """What became of the bundle in the registry."""
 
@@ -139,6 +151,7 @@ class Result(FrozenModel):
     )
     threshold: float = Field(description="The score from which on the bundle says `churn`.")
     slices: tuple[Segment, ...]
+    equivalence: Equivalence | None = Field(default=None, description="Null unless both networks competed.")
     model_version: str = Field(description="The config's name and the first digits of the bundle's hash.")
     bundle_hash: str = Field(description="SHA-256 over graph and manifest: equal for equal bundles.")
     registry: Registered

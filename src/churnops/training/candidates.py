@@ -1,32 +1,60 @@
 """Which models compete, by name; a framework is imported when its candidate is fitted."""
 
+from collections.abc import Collection
+from importlib.util import find_spec
 from typing import Literal
 
+from churnops.errors import ConfigError
 from churnops.training.dataset import Rows
 from churnops.training.fit import Fit, OnEpoch
 from churnops.training.recipe import Recipe
 
-NETWORKS = ("mlp",)
-"""Candidates that have to earn their place; the others are baselines."""
+FRAMEWORKS = ("lightgbm", "torch", "tensorflow")
+"""What may be asked for; its candidate bears its name."""
+NETWORKS = ("torch", "tensorflow")
+"""Candidates that have to earn their place, each fitted in a process of its own; the others are baselines."""
+
+Shape = Literal["purchases", "labelled"]
 
 
-def one_column(shape: Literal["purchases", "labelled"]) -> str:
+def chosen_frameworks(names: Collection[str]) -> tuple[str, ...]:
+    """Those of FRAMEWORKS that are named; raises ConfigError for one that is unknown or not installed."""
+    problems = [
+        f"no framework is called '{name}': {', '.join(FRAMEWORKS)}"
+        for name in names
+        if name not in FRAMEWORKS
+    ]
+    problems += [
+        f"{name} is not installed: make setup-{name}, or pip install 'churnops[{name}]'"
+        for name in names
+        if name in FRAMEWORKS and find_spec(name) is None
+    ]
+    if problems:
+        raise ConfigError("--frameworks", problems)
+    return tuple(name for name in FRAMEWORKS if name in names)
+
+
+def one_column(shape: Shape) -> str:
     """The candidate that looks at one column only."""
     return "recency" if shape == "purchases" else "single_column"
 
 
-def candidates_of(shape: Literal["purchases", "labelled"]) -> tuple[str, ...]:
-    """All candidates, the quickest first."""
-    return (one_column(shape), "logistic", "lightgbm", *NETWORKS)
+def candidates_of(shape: Shape, frameworks: Collection[str]) -> tuple[str, ...]:
+    """All candidates, the quickest first: two baselines need no framework and are always there."""
+    return (one_column(shape), "logistic", *(name for name in FRAMEWORKS if name in frameworks))
 
 
 def fit(name: str, train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch) -> Fit:
-    """Fit the candidate `name`; raises ValueError where there is none, and NotEnoughData."""
+    """Fit the candidate `name`; raises ValueError where there is none, NotEnoughData, and Diverged."""
     match name:
-        case "mlp":
+        case "torch":
             from churnops.training import torch_mlp
 
             return torch_mlp.fit(train, validation, recipe, on_epoch=on_epoch)
+        case "tensorflow":
+            from churnops.training import keras_mlp
+
+            return keras_mlp.fit(train, validation, recipe, on_epoch=on_epoch)
         case "lightgbm":
             from churnops.training import baselines
 

@@ -9,6 +9,7 @@ from churnops.training.dataset import Rows
 
 if TYPE_CHECKING:
     from churnops.training.baselines import Boosted, Linear
+    from churnops.training.keras_mlp import KerasMlp
     from churnops.training.torch_mlp import TorchMlp
 
 
@@ -27,7 +28,7 @@ OnEpoch = Callable[[Epoch], None]
 class Fit:
     """A fitted model, and how it came about."""
 
-    model: "TorchMlp | Linear | Boosted"
+    model: "TorchMlp | KerasMlp | Linear | Boosted"
     history: tuple[Epoch, ...] = ()
 
 

@@ -1,18 +1,21 @@
 """The churn network in PyTorch. Shapes: N rows, B rows of a batch, D prepared inputs."""
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from churnops.training.dataset import Rows
-from churnops.training.fit import Epoch, Fit, OnEpoch, both_classes
-from churnops.training.network import Dense, NetworkSpec, epoch_batches, first_weights, spec_of
+from churnops.training.epochs import Batches, learn_epochs
+from churnops.training.fit import Fit, OnEpoch, both_classes
+from churnops.training.network import Dense, NetworkSpec, first_weights, spec_of
 from churnops.training.preprocessing import Preprocessing, fit_preprocessing
 from churnops.training.recipe import Recipe
 
@@ -23,6 +26,7 @@ _AT_ONCE = 65_536  # rows scored together
 class TorchMlp:
     """A fitted network and what its inputs look like."""
 
+    framework: ClassVar[Literal["torch"]] = "torch"
     preprocessing: Preprocessing
     network: nn.Module
     """[N, D] -> logit [N, 1], in evaluation mode."""
@@ -32,25 +36,35 @@ class TorchMlp:
         x_ND = torch.from_numpy(self.preprocessing.apply(rows))
         return np.asarray(_logits(self.network, x_ND).double().numpy())
 
+    def save(self, folder: Path) -> None:
+        """The weights as `network.safetensors`, the layers named as in the state dict."""
+        save_file(self.network.state_dict(), folder / "network.safetensors")
+
 
 def build(spec: NetworkSpec, weights: tuple[Dense, ...]) -> nn.Sequential:
     """The network of `spec` with these weights."""
     layers: list[nn.Module] = []
-    for i, ((inputs, outputs), dense) in enumerate(zip(spec.layers, weights, strict=True)):
-        linear = nn.Linear(inputs, outputs)
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(dense.weight))
-            linear.bias.copy_(torch.from_numpy(dense.bias))
-        layers += [linear, *([nn.ReLU()] if i < len(spec.hidden) else [])]
+    for i, (inputs, outputs) in enumerate(spec.layers):
+        layers += [nn.Linear(inputs, outputs), *([nn.ReLU()] if i < len(spec.hidden) else [])]
         layers += [nn.Dropout(spec.dropout)] if i == 0 and spec.dropout else []
-    return nn.Sequential(*layers)
+    network = nn.Sequential(*layers)
+    _set_weights(network, weights)
+    return network
+
+
+def weights_of(network: nn.Module) -> tuple[Dense, ...]:
+    """A copy of the weights, as every framework takes them."""
+    return tuple(
+        Dense(layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy())
+        for layer in _dense_layers(network)
+    )
 
 
 def fit(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch) -> Fit:
     """Train on `train`, stop by the log loss on `validation`, keep the best epoch's weights.
 
     The same rows and recipe give the same weights, bit for bit, on one kind of machine. Raises NotEnoughData
-    where either span lacks customers who left or who stayed.
+    where either span lacks customers who left or who stayed, and Diverged.
     """
     both_classes(train, "train")
     both_classes(validation, "validation")
@@ -58,14 +72,14 @@ def fit(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch) -> 
     spec = spec_of(recipe.network, preprocessing.width)
     with _repeatable(recipe.seed):
         network = build(spec, first_weights(spec, float(train.churned_N.mean()), recipe.seed))
-        history = _train(
+        learner = _Learner(
             network,
+            torch.optim.AdamW(network.parameters(), weight_decay=recipe.schedule.weight_decay),
             _Tensors.of(preprocessing, train),
             _Tensors.of(preprocessing, validation),
-            recipe=recipe,
-            on_epoch=on_epoch,
         )
-    return Fit(TorchMlp(preprocessing, network), history)
+        history = learn_epochs(learner, len(train), recipe, on_epoch=on_epoch)
+    return Fit(TorchMlp(preprocessing, network.eval()), history)
 
 
 @dataclass(frozen=True)
@@ -80,49 +94,45 @@ class _Tensors:
         )
 
 
-def _train(
-    network: nn.Sequential, train: _Tensors, validation: _Tensors, *, recipe: Recipe, on_epoch: OnEpoch
-) -> tuple[Epoch, ...]:
-    """Leave the best epoch's weights in `network`."""
-    schedule = recipe.schedule
-    rows = train.y_N.numel()
-    batch_size = max(schedule.batch_size, rows // schedule.batches)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-    )
-    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, schedule.max_epochs)
-    history: list[Epoch] = []
-    best_loss, best_weights, best_epoch = float("inf"), copy.deepcopy(network.state_dict()), 0
-    for number in range(1, schedule.max_epochs + 1):
-        batches = epoch_batches(rows, batch_size, seed=recipe.seed, epoch=number)
-        train_loss = _one_epoch(network, optimiser, train, batches)
-        falling.step()
-        loss = _loss(_logits(network, validation.x_ND), validation.y_N).item()
-        history.append(Epoch(number, {"train_loss": train_loss, "validation_loss": loss}))
-        on_epoch(history[-1])
-        if loss < best_loss:
-            best_loss, best_weights, best_epoch = loss, copy.deepcopy(network.state_dict()), number
-        elif number - best_epoch >= schedule.patience:
-            break
-    network.load_state_dict(best_weights)
-    network.eval()
-    return tuple(history)
+@dataclass(frozen=True)
+class _Learner:
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    train: _Tensors
+    validation: _Tensors
 
+    def learn(self, batches: Batches, learning_rate: float) -> npt.NDArray[np.float64]:
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.network.train()
+        return np.array([self._step(torch.from_numpy(index_B)) for index_B in batches])
 
-def _one_epoch(
-    network: nn.Module, optimiser: torch.optim.Optimizer, train: _Tensors, batches: list[npt.NDArray[np.intp]]
-) -> float:
-    """The mean loss of the steps, dropout on."""
-    network.train()
-    total = 0.0
-    for index_B in batches:
-        rows_B = torch.from_numpy(index_B)
-        optimiser.zero_grad(set_to_none=True)
-        loss = _loss(network(train.x_ND[rows_B]).squeeze(1), train.y_N[rows_B])
+    def validation_loss(self) -> float:
+        return _loss(_logits(self.network, self.validation.x_ND), self.validation.y_N).item()
+
+    def weights(self) -> tuple[Dense, ...]:
+        return weights_of(self.network)
+
+    def load(self, weights: tuple[Dense, ...]) -> None:
+        _set_weights(self.network, weights)
+
+    def _step(self, rows_B: Tensor) -> float:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = _loss(self.network(self.train.x_ND[rows_B]).squeeze(1), self.train.y_N[rows_B])
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
-        optimiser.step()
-        total += loss.item() * len(index_B)
-    return total / train.y_N.numel()
+        self.optimiser.step()
+        return loss.item()
+
+
+def _dense_layers(network: nn.Module) -> list[nn.Linear]:
+    return [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+
+
+def _set_weights(network: nn.Module, weights: tuple[Dense, ...]) -> None:
+    with torch.no_grad():
+        for layer, dense in zip(_dense_layers(network), weights, strict=True):
+            layer.weight.copy_(torch.from_numpy(dense.weight))
+            layer.bias.copy_(torch.from_numpy(dense.bias))
 
 
 def _loss(logit_N: Tensor, y_N: Tensor) -> Tensor:

@@ -47,6 +47,7 @@ def evaluation_step(
             "metrics": intervals(drawn),
             "gains": {name: gain for name, gain in gains.items() if name != best_baseline},
             "gain_over_one_column": paired_difference(drawn, chosen, reference),
+            "between_frameworks": paired_difference(drawn, *NETWORKS) if facts.keys() >= {*NETWORKS} else {},
         }
         pq.write_table(predictions, to / PREDICTIONS)
         write_json(to / _FIGURES, figures)
@@ -56,7 +57,7 @@ def evaluation_step(
 
 
 def read_figures(evaluated: Done) -> dict[str, Any]:
-    """`order`, `chosen`, `best_baseline`, `metrics`, `gains`, `gain_over_one_column`."""
+    """`order`, `chosen`, `best_baseline`, `metrics`, `gains` and what else the step above writes."""
     figures: dict[str, Any] = evaluated.read_json(_FIGURES)
     return figures
 

@@ -27,11 +27,10 @@ from churnops.training.recipe import Recipe
 _LIBRARIES = ("duckdb", "lightgbm", "numpy", "onnx", "onnxruntime", "scikit-learn", "torch")
 
 
-def make_bundle(config: DataConfig, recipe: Recipe, steps: Mapping[str, Done]) -> Bundle:
-    """The bundle of the candidate that did best on the validation span. It holds no clock time."""
+def make_bundle(config: DataConfig, recipe: Recipe, steps: Mapping[str, Done], *, candidate: str) -> Bundle:
+    """The bundle of one candidate. It holds no clock time."""
     figures, about = read_figures(steps["evaluation"]), read_about(steps["dataset"])
-    chosen = steps[figures["chosen"]]
-    facts, graph = read_facts(chosen), (chosen.folder / MODEL).read_bytes()
+    facts, graph = read_facts(steps[candidate]), (steps[candidate].folder / MODEL).read_bytes()
     rows = read_rows(str(steps["dataset"].folder / DATASET), read_columns(steps["audit"]))
     learnt = rows.take(read_rounds(steps["audit"]).bundled.train_N)
     texts = {f["name"]: f["text"] for f in about["features"]}

@@ -15,6 +15,7 @@ from churnops.jobs.steps.audit import read_rounds
 from churnops.jobs.steps.candidate import read_facts
 from churnops.jobs.steps.cleaning import fingerprint, read_report
 from churnops.jobs.steps.dataset import DATASET, read_about
+from churnops.jobs.steps.equivalence import read_differences
 from churnops.jobs.steps.evaluation import read_figures
 from churnops.jobs.steps.explanation import read_explanation
 from churnops.jobs.steps.ledger import Done
@@ -24,6 +25,7 @@ from churnops.registry.tracking import Recorded
 from churnops.report.result import (
     CandidateResult,
     Churn,
+    Equivalence,
     FeatureUsed,
     FindingMade,
     HorizonChoice,
@@ -72,6 +74,7 @@ def summarise(
         slices=tuple(
             Segment(**{name: one[name] for name in Segment.model_fields}) for one in explained["slices"]
         ),
+        equivalence=_equivalence(figures, steps),
         model_version=bundle.manifest.model_version,
         bundle_hash=bundle.manifest.content_hash,
         registry=registry,
@@ -100,7 +103,7 @@ def verdict(
     auc = by_name[chosen].metrics["roc_auc"]
     figures = f"{auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]"
     said = [f"{chosen} did best on the validation span and is in the bundle: test ROC AUC {figures}."]
-    for name in NETWORKS:
+    for name in (name for name in NETWORKS if name in by_name):
         gain = by_name[name].gain["roc_auc"]
         against = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] ROC AUC against {best_baseline}"
         said.append(f"The network ({name}) {_judged(gain)}: {against}.")
@@ -121,6 +124,13 @@ def _judged(gain: Metric) -> str:
         if gain.high < 0
         else "does not beat the best baseline beyond chance"
     )
+
+
+def _equivalence(figures: Mapping[str, Any], steps: Mapping[str, Done]) -> Equivalence | None:
+    if "equivalence" not in steps:
+        return None
+    gain = {key: Metric(**metric) for key, metric in figures["between_frameworks"].items()}
+    return Equivalence(**read_differences(steps["equivalence"]), gain=gain)
 
 
 def _candidate(name: str, figures: Mapping[str, Any], done: Done) -> CandidateResult:

@@ -1,0 +1,58 @@
+"""PyTorch and TensorFlow in one run, and their bundles in each other's place."""
+
+import csv
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from command import churnops
+
+from churnops.bundle.bundle import read_bundle
+
+pytestmark = [pytest.mark.e2e, pytest.mark.tensorflow]
+
+
+@pytest.fixture(scope="module")
+def gym(tmp_path_factory):
+    """800 members; who comes seldom, or pays by month, tends to leave."""
+    folder = tmp_path_factory.mktemp("gym")
+    rng = np.random.default_rng(5)
+    with (folder / "gym.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["member", "visits", "plan", "left"])
+        for i in range(800):
+            visits, plan = round(rng.gamma(2, 3), 2), rng.choice(["month", "year"])
+            gone = rng.random() < 1 / (1 + np.exp(visits / 2 - 1 - (plan == "month")))
+            writer.writerow([f"m{i:04d}", visits if i % 11 else "", plan, "yes" if gone else "no"])
+    churnops("init", folder / "gym.csv", "--yes", "--out", folder / "gym.toml", data_dir=folder / "var")
+    churnops("run", folder / "gym.toml", "--frameworks", "torch,tensorflow,lightgbm", data_dir=folder / "var")
+    return folder
+
+
+def test_both_compete_and_are_held_against_each_other(gym):
+    result = json.loads((gym / "var/runs/gym/result.json").read_text())
+
+    names = {one["name"] for one in result["candidates"]}
+    assert names == {"single_column", "logistic", "lightgbm", "torch", "tensorflow"}
+    assert result["equivalence"]["loss"] < 1e-4
+    assert result["equivalence"]["score"] < 1e-5
+    gain = result["equivalence"]["gain"]["roc_auc"]
+    assert gain["low"] <= 0 <= gain["high"]
+    assert "PyTorch and TensorFlow" in (gym / "var/runs/gym/report.html").read_text()
+
+
+def test_a_bundle_of_each_takes_the_same_customers(gym, tmp_path):
+    bundles = gym / "var/runs/gym/bundles"
+    inputs = {
+        name: read_bundle(bundles / name).manifest.inputs for name in ("torch", "tensorflow", "lightgbm")
+    }
+    assert inputs["torch"] == inputs["tensorflow"] == inputs["lightgbm"]
+
+    scores = {}
+    for name in ("torch", "tensorflow"):
+        to = tmp_path / f"{name}.parquet"
+        churnops("score", gym / "gym.toml", "--bundle", bundles / name, "--out", to, data_dir=gym / "var")
+        table = pq.read_table(to).sort_by("customer_id")
+        scores[name] = table["score"].to_numpy()
+    assert np.corrcoef(scores["torch"], scores["tensorflow"])[0, 1] > 0.98

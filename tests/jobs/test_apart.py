@@ -1,0 +1,90 @@
+"""Work done in a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from churnops.errors import ChurnopsError, Diverged, NotEnoughData
+from churnops.jobs.steps.apart import apart
+
+
+def square(task, tell):
+    tell("square", f"{task * task} in {os.getpid()}")
+
+
+def lack(task, _):
+    raise NotEnoughData(task, ["too few", "too short"])
+
+
+def diverge(task, _):
+    raise Diverged(task, 3)
+
+
+def die(task, tell):
+    tell("die", "now")
+    os.kill(os.getpid(), task)
+
+
+def linger(task, tell):
+    tell("linger", str(os.getpid()))
+    time.sleep(task)
+
+
+def test_what_it_tells_arrives_from_another_process():
+    told = []
+
+    apart(square, 7, lambda *said: told.append(said))
+
+    ((step, what),) = told
+    assert (step, what.split()[0]) == ("square", "49")
+    assert int(what.split()[-1]) != os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("work", "error", "message"),
+    [
+        (lack, NotEnoughData, "train:\n  - too few\n  - too short"),
+        (diverge, Diverged, "train; the best weights are those of epoch 3"),
+    ],
+)
+def test_its_errors_are_raised_here(work, error, message):
+    with pytest.raises(error) as raised:
+        apart(work, "train", lambda *_: None)
+
+    assert str(raised.value).startswith(message)
+
+
+def test_a_killed_process_is_told():
+    with pytest.raises(ChurnopsError, match="ended by signal 9 while it was training"):
+        apart(die, signal.SIGKILL, lambda *_: None)
+
+
+def test_it_ends_with_the_process_that_began_it():
+    begin = "from test_apart import apart, linger; apart(linger, 60, lambda *said: print(*said, flush=True))"
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    with subprocess.Popen(
+        [sys.executable, "-c", begin],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    ) as parent:
+        child = int(parent.stdout.readline().split()[1])
+        parent.kill()
+    for _ in range(100):
+        if not alive(child):
+            return
+        time.sleep(0.1)
+    pytest.fail("it lives on")
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,126 @@
+"""The network in TensorFlow. Nothing here imports it before a test runs: other tests import PyTorch."""
+
+import numpy as np
+import pytest
+from customers import COLUMNS, make_customers, rows_of
+
+from churnops.evaluation.calibration import Platt
+from churnops.evaluation.metrics import auc_of
+from churnops.export.onnx import to_onnx
+from churnops.export.parity import parity
+from churnops.training.dataset import Columns
+from churnops.training.recipe import Recipe, Schedule
+
+pytestmark = pytest.mark.tensorflow
+
+QUICK = Recipe(schedule=Schedule(max_epochs=4))
+PLATT = Platt(slope=1.7, intercept=-0.6)
+
+
+@pytest.fixture(scope="module")
+def keras_mlp():
+    from churnops.training import keras_mlp
+
+    return keras_mlp
+
+
+@pytest.fixture(scope="module")
+def fit(keras_mlp):
+    def fit(train, validation, recipe=QUICK):
+        seen = []
+        return keras_mlp.fit(train, validation, recipe, on_epoch=seen.append), seen
+
+    return fit
+
+
+@pytest.fixture(scope="module")
+def fitted(fit):
+    return fit(make_customers(1500), make_customers(500, seed=1))
+
+
+def flat(keras_mlp, fitted):
+    weights = keras_mlp.weights_of(fitted.model.network)
+    return np.concatenate([part.ravel() for dense in weights for part in (dense.weight, dense.bias)])
+
+
+def test_default_layers_are_128_and_64_units_with_dropout_after_the_first(fitted):
+    layers = fitted[0].model.network.layers
+
+    assert [type(layer).__name__ for layer in layers] == ["Dense", "Dropout", "Dense", "Dense"]
+    assert [layer.units for layer in layers if type(layer).__name__ == "Dense"] == [128, 64, 1]
+
+
+def test_same_seed_gives_the_same_weights_and_another_others(keras_mlp, fit, fitted):
+    again, _ = fit(make_customers(1500), make_customers(500, seed=1))
+    other, _ = fit(make_customers(1500), make_customers(500, seed=1), QUICK.model_copy(update={"seed": 1}))
+
+    np.testing.assert_array_equal(flat(keras_mlp, again), flat(keras_mlp, fitted[0]))
+    assert (flat(keras_mlp, other) != flat(keras_mlp, fitted[0])).any()
+
+
+def test_loss_falls_and_every_epoch_is_told(fitted):
+    done, seen = fitted
+
+    assert tuple(seen) == done.history
+    assert [epoch.number for epoch in seen] == [1, 2, 3, 4]
+    for figure in ("train_loss", "validation_loss"):
+        assert seen[-1].figures[figure] < seen[0].figures[figure]
+
+
+def test_what_can_be_learnt_is_learnt(fit):
+    def toy(n, seed):
+        rng = np.random.default_rng(seed)
+        x_NF = rng.standard_normal((n, 2))
+        chance_N = 1 / (1 + np.exp(-4 * x_NF[:, 0] * x_NF[:, 1]))
+        return rows_of(Columns(("a", "b"), ()), x_NF, [()] * n, churned_N=rng.random(n) < chance_N), chance_N
+
+    (train, _), (validation, _), (test, chance_N) = toy(6000, 0), toy(2000, 1), toy(4000, 2)
+
+    done, _ = fit(train, validation, Recipe(schedule=Schedule(max_epochs=12)))
+
+    bound = auc_of(test.churned_N, chance_N)
+    assert bound - 0.01 < auc_of(test.churned_N, done.model.logits(test)) < bound + 0.002
+
+
+def test_weights_of_the_best_epoch_are_kept_and_dropout_has_no_part_in_scoring(fit):
+    train, validation = make_customers(300), make_customers(300, seed=1)
+
+    done, seen = fit(train, validation, Recipe(schedule=Schedule(learning_rate=0.02, patience=5)))
+
+    losses = [epoch.figures["validation_loss"] for epoch in seen]
+    logit_N = done.model.logits(validation)
+    assert np.mean(np.logaddexp(0, logit_N) - logit_N * validation.churned_N) == pytest.approx(
+        min(losses), rel=1e-5
+    )
+
+
+def test_the_graph_is_the_model_for_missing_unknown_and_extreme_values_too(fitted):
+    model = fitted[0].model
+    odd = rows_of(
+        COLUMNS,
+        [[np.nan, 1e30, -5.0], [np.inf, -np.inf, np.nan], [0.0, 0.0, 0.0]],
+        [["never seen", ""], ["", "東京"], ["pro", "Mars"]],
+    )
+    graph = to_onnx(model, COLUMNS, PLATT)
+
+    for rows in (make_customers(500, seed=3), odd):
+        assert parity(graph, rows, PLATT.apply(model.logits(rows))) < 1e-6
+    assert to_onnx(model, COLUMNS, PLATT) == graph
+    assert b"site-packages" not in graph
+
+
+def test_it_is_saved_as_keras_has_it(fitted, tmp_path):
+    import keras
+
+    model = fitted[0].model
+    model.save(tmp_path)
+
+    x_ND = model.preprocessing.apply(make_customers(20, seed=4))
+    again = keras.saving.load_model(tmp_path / "network.keras")
+    np.testing.assert_array_equal(again(x_ND), model.network(x_ND))
+
+
+def test_two_customers_are_enough_to_fit(fit):
+    two = rows_of(Columns(("a",), ()), [[0.0], [1.0]], [()] * 2, churned_N=np.array([False, True]))
+
+    assert np.isfinite(fit(two, two)[0].model.logits(two)).all()
