@@ -36,6 +36,16 @@ def test_a_perfect_score_stays_finite():
     assert np.isfinite([fitted.slope, fitted.intercept]).all()
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-15])
+def test_a_model_that_knows_nothing_gives_everybodys_rate(noise):
+    logit_N = -2.9 + noise * np.arange(200)
+    churned_N = np.arange(200) < 20
+
+    score_N = fit_platt(logit_N, churned_N).apply(-2.9 + noise * np.arange(0, 400, 7))
+
+    np.testing.assert_allclose(score_N, 0.1, atol=0.01)
+
+
 def test_a_logit_must_be_a_number():
     with pytest.raises(ValueError, match="finite"):
         fit_platt(np.array([0.0, np.nan]), np.array([True, False]))

@@ -10,6 +10,7 @@ from scipy.special import expit
 from churnops.evaluation.metrics import BINS, Array, bin_sums, rank, weigh
 
 _LEAST_SLOPE = 1e-3  # a score that knows nothing becomes almost flat, and keeps its order
+_ROUNDING = 1e-9  # logits no further apart are one and the same
 _Z = 1.959964  # two-sided 95 %
 
 
@@ -47,7 +48,8 @@ def fit_platt(logit: npt.ArrayLike, churned: npt.ArrayLike) -> Platt:
     if x.size == 0 or not np.isfinite(x).all():
         raise ValueError("calibration needs rows, and logits that are finite")
     target = np.where(y, (y.sum() + 1.0) / (y.sum() + 2.0), 1.0 / ((~y).sum() + 2.0))
-    centre, scale = x.mean(), x.std() or 1.0
+    centre, spread = x.mean(), x.std()
+    scale = spread if spread > _ROUNDING * max(1.0, abs(centre)) else 1.0
     z = (x - centre) / scale  # the same problem, well conditioned
     least = _LEAST_SLOPE * scale
     start = np.array([max(1.0, least), np.log(target.mean() / (1.0 - target.mean()))])

@@ -45,6 +45,8 @@ def test_a_plain_name_stays_as_it_is(name):
         ("product_category", "brand", names.CATEGORY),
         ("department", "product_id", names.CATEGORY),
         ("Churn", "customer_status", names.LABEL),
+        ("left_next_month", "customer_status", names.LABEL),
+        ("will_quit_within_90_days", "target", names.LABEL),
         ("cod_cliente", "Debitor", names.CUSTOMER_ID),
         ("id_klienta", "email", names.CUSTOMER_ID),
         ("Exited", "IsActiveMember", names.LABEL),

@@ -106,9 +106,10 @@ STATUS = (
 
 LABEL = (
     r"^(is_|has_|customer_)?churn(ed|er)?(_?(flag|label|value|status|yn|ind(icator)?))?$",
-    r"^(is_|has_|customer_)?(exited|attrition|attrited|left|lapsed|lost|cancell?ed|terminated|quit|defected"
+    r"^(is_|has_|will_|customer_)?(exited|attrition|attrited|left|lapsed|lost|cancell?ed|terminated|quit|defected"
     r"|gekundigt|gekuendigt|abgewandert|kundigung|kuendigung|inactive|closed|departed|unsubscribed|resigned"
-    r"|dropout|dropped_out|abandono|resilie|opgezegd)(_?(flag|label|value|status|customer|yn|ind(icator)?))?$",
+    r"|dropout|dropped_out|abandono|resilie|opgezegd)"
+    r"(_?(flag|label|value|status|customer|yn|ind(icator)?)|_(next|within|in|after|this|last)_\w+)?$",
     r"(^|_)(churn(ed|er)?|attrition|abwanderung)($|_)",
     r"(^|_)(customer|account|subscription|member|membership|contract|client|kunden|vertrags?)_?status$|^status$",
     r"^(is_|has_)?(not_)?(active|aktiv|retained|renewed|stayed|loyal|current)"
