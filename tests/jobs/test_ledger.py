@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from churnops.errors import Busy
-from churnops.jobs.steps.ledger import Ledger, held
+from churnops.jobs.steps.ledger import Ledger, held, write_whole
 
 
 @pytest.fixture
@@ -54,8 +54,9 @@ def fail_half_way(to: Path) -> None:
 
 def test_a_step_that_fails_leaves_the_earlier_outcome(ledger: Ledger) -> None:
     first = ledger.step("clean", {"a": 1}, write("one"))
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as error:
         ledger.step("clean", {"a": 2}, fail_half_way)
+    assert error.value.filename == str(first.folder)
 
     assert (first.folder / "out.txt").read_text() == "one"
     assert ledger.step("clean", {"a": 1}, refuse) == first
@@ -87,6 +88,17 @@ def test_a_damaged_stamp_means_the_step_is_not_done(ledger: Ledger, stamp: str) 
     ledger.step("clean", {}, write("two"))
 
     assert (done.folder / "out.txt").read_text() == "two"
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    write_whole(tmp_path / "result.json", b"one")
+    (tmp_path / ".result.json.unfinished").mkdir()  # in the way, as a full disk would be
+
+    with pytest.raises(OSError, match=r"result\.json") as error:
+        write_whole(tmp_path / "result.json", b"two")
+
+    assert error.value.filename == str(tmp_path / "result.json")
+    assert (tmp_path / "result.json").read_bytes() == b"one"
 
 
 def hold(folder: Path, ready, leave) -> None:

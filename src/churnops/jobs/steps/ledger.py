@@ -57,9 +57,9 @@ class Ledger:
         unfinished = folder.with_name(f".{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        work(unfinished)
-        stamp = {"key": done.key, "files": _sizes(unfinished)}
-        write_json(unfinished / _STAMP, stamp)
+        with _naming(folder, unfinished):
+            work(unfinished)
+            write_json(unfinished / _STAMP, {"key": done.key, "files": _sizes(unfinished)})
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
         self.tell(name, "done")
@@ -108,8 +108,23 @@ def write_json(path: Path, value: Any) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Write `content` in one step: a reader sees the old file or the new one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    with _naming(path, unfinished):
+        try:
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path, unfinished: Path) -> Iterator[None]:
+    """A disk's errors name what was to be written, not nothing or the hidden file that stands in for it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename).startswith(str(unfinished)):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
 
 
 @functools.cache
