@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from churnops.config import Settings
     from churnops.data_config import DataConfig
     from churnops.engines.on_duckdb import DuckDB
-    from churnops.report.result import Result
     from churnops.sources.proposal.inquiry import Question
 
 app = typer.Typer(
@@ -138,13 +137,15 @@ def run(
     """Do the whole job, from files to a judged bundle and a report. Again, it does what is left."""
     from churnops.jobs.run import Files, read_plan, run
     from churnops.progress import shown
+    from churnops.report.overview import overview
 
     settings = _settings()
     files, now = Files(config, recipe, gates), dt.datetime.now(dt.UTC)
     plan = read_plan(files, frameworks.split(","), at=now, actor=getpass.getuser())
     with shown() as tell:
         result = run(plan, settings, tell)
-    _print(result)
+    for line in overview(result):
+        _say(line)
 
 
 @app.command()
@@ -270,36 +271,3 @@ def _ask(question: "Question") -> str:
 
 def _day(moment: dt.datetime | None) -> dt.date | None:
     return moment.date() if moment else None
-
-
-def _print(result: "Result") -> None:
-    """The candidates, what became of the best, and where everything is."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("candidate", "ROC AUC", "[95 %]", "AP", "Brier", "calibration", "lift at 10 %"):
-        table.add_column(heading, justify="left" if heading == "candidate" else "right")
-    for one in result.candidates:
-        auc = one.metrics["roc_auc"]
-        others = ("average_precision", "brier", "calibration_error", "lift_top_10pct")
-        figures = [f"{one.metrics[name].value:.3f}" for name in others]
-        table.add_row(one.name, f"{auc.value:.3f}", f"{auc.low:.3f} to {auc.high:.3f}", *figures)
-    Console(width=100, highlight=False).print(table)
-    for sentence in result.verdict:
-        _say(sentence)
-    if both := result.equivalence:
-        gain = both.gain["roc_auc"]
-        _say(
-            "PyTorch and TensorFlow from the same weights without dropout: losses within"
-            f" {both.loss:.0e}, scores within {both.score:.0e}; as trained, ROC AUC"
-            f" {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] between them."
-        )
-    for finding in result.findings:
-        _say(f"leakage: {finding.text} ({finding.action})")
-    registry = result.registry
-    _say(f"{result.model_version}: " + ("champion" if registry.promoted else "not promoted"))
-    for reason in registry.reasons:
-        _say(f"  - {reason}")
-    for what, where in result.paths.items():
-        _say(f"{what:<12} {where}")
