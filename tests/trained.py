@@ -6,10 +6,10 @@ from customers import COLUMNS, make_customers
 
 from churnops.evaluation.calibration import Platt
 from churnops.export.onnx import to_onnx
-from churnops.training.candidates import candidates_of, fit
+from churnops.training.candidates import fit
 from churnops.training.recipe import Boosting, Recipe, Schedule
 
-KINDS = candidates_of("purchases", ("lightgbm", "torch"))
+KINDS = ("recency", "logistic", "lightgbm", "torch")
 PLATT = Platt(slope=1.7, intercept=-0.6)
 
 _RECIPE = Recipe(schedule=Schedule(max_epochs=3), boosting=Boosting(max_trees=30, least_leaf_rows=5))

@@ -21,6 +21,7 @@ STEPS = (
     "dataset",
     "audit",
     "candidates/recency",
+    "candidates/bgnbd",
     "candidates/logistic",
     "candidates/lightgbm",
     "candidates/torch",
@@ -50,7 +51,7 @@ def result_of(data_dir):
 def test_a_run_compares_every_candidate_and_says_where_everything_is(brand):
     result = Result.model_validate(result_of(brand / "var"))
 
-    assert {one.name for one in result.candidates} == {"recency", "logistic", "lightgbm", "torch"}
+    assert {one.name for one in result.candidates} == {"recency", "bgnbd", "logistic", "lightgbm", "torch"}
     assert (
         0.7
         < next(one for one in result.candidates if one.name == result.chosen).metrics["roc_auc"].value

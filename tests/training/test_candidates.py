@@ -16,7 +16,7 @@ from churnops.training.preprocessing import fit_encoding, fit_preprocessing
 from churnops.training.recipe import Boosting, Recipe, Schedule
 
 ALL = ("lightgbm", "torch")
-NAMES = sorted({*candidates_of("purchases", ALL), *candidates_of("labelled", ALL)})
+NAMES = sorted({"recency", *candidates_of("labelled", ALL)})
 RECIPE = Recipe(schedule=Schedule(max_epochs=6), boosting=Boosting(max_trees=60, patience=10))
 
 
@@ -34,10 +34,13 @@ def _toy(n, seed):
     return rows_of(columns, values, [()] * n, churned_N=rng.random(n) < chance_N), chance_N
 
 
-@pytest.mark.parametrize(("shape", "name"), [("purchases", "recency"), ("labelled", "single_column")])
-def test_every_shape_has_its_one_column(shape, name):
-    assert one_column(shape) == name
-    assert candidates_of(shape, ("torch", "lightgbm")) == (name, "logistic", "lightgbm", "torch")
+@pytest.mark.parametrize(
+    ("shape", "plain"),
+    [("purchases", ("recency", "bgnbd", "logistic")), ("labelled", ("single_column", "logistic"))],
+)
+def test_every_shape_has_its_baselines_and_its_one_column(shape, plain):
+    assert candidates_of(shape, ("torch", "lightgbm")) == (*plain, "lightgbm", "torch")
+    assert one_column(shape) == plain[0]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -31,7 +31,7 @@ def encoded(encoding: TreeEncoding, columns: Columns) -> Piece:
     """`TreeEncoding.apply` as a graph: raw numbers, NaN where missing."""
     return _prepared(
         {
-            "numbers": _picked("numeric", "numbers", encoding.numeric, columns.numeric)
+            "numbers": picked("numeric", "numbers", encoding.numeric, columns.numeric)
             if encoding.numeric
             else Piece(),
             "levels": _one_hot(encoding.categorical, columns) if encoding.categorical else Piece(),
@@ -44,7 +44,7 @@ def _prepared(parts: dict[str, Piece]) -> Piece:
     return joined(present.values()) + node("Concat", " ".join(present), "prepared", axis=1)
 
 
-def _picked(matrix: str, output: str, names: Sequence[str], of: Sequence[str]) -> Piece:
+def picked(matrix: str, output: str, names: Sequence[str], of: Sequence[str]) -> Piece:
     """The columns a model uses, in its order."""
     if tuple(names) == tuple(of):
         return node("Identity", matrix, output)
@@ -58,7 +58,7 @@ def _standardised(numbers: Sequence[Number], columns: Columns) -> Piece:
     A logarithm that is off by one float32 moves a column that hardly varies by many times its scale.
     """
     pieces = [
-        _picked("numeric", "raw", [number.name for number in numbers], columns.numeric),
+        picked("numeric", "raw", [number.name for number in numbers], columns.numeric),
         constant("fill", [number.fill for number in numbers], np.float64),
         constant("mean", [number.mean for number in numbers], np.float64),
         constant("scale", [number.scale for number in numbers], np.float64),
@@ -110,7 +110,7 @@ def _one_hot(categories: Sequence[Category], columns: Columns) -> Piece:
     texts = sorted({level for category in categories for level in category.levels})
     slot_CT, width = _slots(categories, texts)
     pieces = [
-        _picked("categorical", "texts", [category.name for category in categories], columns.categorical),
+        picked("categorical", "texts", [category.name for category in categories], columns.categorical),
         constant("slots", slot_CT.ravel(), np.int64),
         constant("slots_start", np.arange(len(categories)) * slot_CT.shape[1], np.int64),
         constant("width", [width], np.int64),

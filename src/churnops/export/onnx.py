@@ -6,10 +6,12 @@ import numpy as np
 from onnx import TensorProto
 
 from churnops.evaluation.calibration import Platt
+from churnops.export.bgnbd import bgnbd_nodes
 from churnops.export.front import encoded, preprocessed
 from churnops.export.graph import Piece, constant, joined, model_bytes, node
 from churnops.export.trees import ensemble
 from churnops.training.baselines import Boosted, Linear
+from churnops.training.bgnbd import BgNbd
 from churnops.training.dataset import Columns
 
 if TYPE_CHECKING:  # a process that exports a baseline needs no framework
@@ -17,7 +19,7 @@ if TYPE_CHECKING:  # a process that exports a baseline needs no framework
     from churnops.training.torch_mlp import TorchMlp
 
 
-def to_onnx(model: "TorchMlp | KerasMlp | Linear | Boosted", columns: Columns, platt: Platt) -> bytes:
+def to_onnx(model: "TorchMlp | KerasMlp | Linear | Boosted | BgNbd", columns: Columns, platt: Platt) -> bytes:
     """A graph from raw rows to calibrated scores.
 
     Takes `numeric` [N, F] float32 (NaN: missing) and `categorical` [N, C] text ('' : missing), each left out
@@ -27,6 +29,8 @@ def to_onnx(model: "TorchMlp | KerasMlp | Linear | Boosted", columns: Columns, p
     match model:
         case Boosted():
             body = encoded(model.encoding, columns) + ensemble(model.booster)
+        case BgNbd():
+            body = bgnbd_nodes(model, columns)
         case Linear():
             body = preprocessed(model.preprocessing, columns) + _linear(model)
         case _:

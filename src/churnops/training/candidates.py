@@ -40,8 +40,9 @@ def one_column(shape: Shape) -> str:
 
 
 def candidates_of(shape: Shape, frameworks: Collection[str]) -> tuple[str, ...]:
-    """All candidates, the quickest first: two baselines need no framework and are always there."""
-    return (one_column(shape), "logistic", *(name for name in FRAMEWORKS if name in frameworks))
+    """All candidates, the quickest first: plain baselines need no framework and are always there."""
+    plain = ("recency", "bgnbd", "logistic") if shape == "purchases" else ("single_column", "logistic")
+    return (*plain, *(name for name in FRAMEWORKS if name in frameworks))
 
 
 def fit(name: str, train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch) -> Fit:
@@ -63,6 +64,10 @@ def fit(name: str, train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: O
             from churnops.training import baselines
 
             return baselines.fit_logistic(train, validation, recipe, on_epoch=on_epoch)
+        case "bgnbd":
+            from churnops.training.bgnbd import fit_bgnbd
+
+            return fit_bgnbd(train)
         case "recency" | "single_column":
             from churnops.training import baselines
 

@@ -31,6 +31,8 @@ class Rows:
     customer_id_N: npt.NDArray[np.object_]
     as_of_N: npt.NDArray[np.datetime64]
     """NaT in tables without dates."""
+    horizon_days: int = 0
+    """How far `churned` looks ahead; 0: nobody said."""
 
     def __len__(self) -> int:
         return self.churned_N.size
@@ -44,10 +46,11 @@ class Rows:
             self.churned_N[index_N],
             self.customer_id_N[index_N],
             self.as_of_N[index_N],
+            self.horizon_days,
         )
 
 
-def read_rows(address: str, columns: Columns) -> Rows:
+def read_rows(address: str, columns: Columns, *, horizon_days: int = 0) -> Rows:
     """Read a Parquet table of the contract DATASET, column by column into one matrix of each kind."""
     names = ["customer_id", "as_of", "churned", *columns.numeric, *columns.categorical]
     table = pq.read_table(address, columns=names)
@@ -65,4 +68,5 @@ def read_rows(address: str, columns: Columns) -> Rows:
         churned_N=table["churned"].to_numpy(),
         customer_id_N=np.array(table["customer_id"].to_pylist(), dtype=object),
         as_of_N=table["as_of"].to_numpy().astype("datetime64[us]"),
+        horizon_days=horizon_days,
     )

@@ -9,6 +9,7 @@ from churnops.training.dataset import Rows
 
 if TYPE_CHECKING:
     from churnops.training.baselines import Boosted, Linear
+    from churnops.training.bgnbd import BgNbd
     from churnops.training.keras_mlp import KerasMlp
     from churnops.training.torch_mlp import TorchMlp
 
@@ -28,7 +29,7 @@ OnEpoch = Callable[[Epoch], None]
 class Fit:
     """A fitted model, and how it came about."""
 
-    model: "TorchMlp | KerasMlp | Linear | Boosted"
+    model: "TorchMlp | KerasMlp | Linear | Boosted | BgNbd"
     history: tuple[Epoch, ...] = ()
 
 

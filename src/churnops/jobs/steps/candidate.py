@@ -14,10 +14,11 @@ from churnops.export.onnx import to_onnx
 from churnops.export.parity import check_parity
 from churnops.jobs.steps.apart import apart
 from churnops.jobs.steps.audit import read_columns, read_rounds
-from churnops.jobs.steps.dataset import DATASET
+from churnops.jobs.steps.dataset import DATASET, read_about
 from churnops.jobs.steps.ledger import Done, Ledger, write_json
 from churnops.progress import Tell
 from churnops.training.baselines import Boosted, Linear
+from churnops.training.bgnbd import BgNbd
 from churnops.training.candidates import NETWORKS, fit
 from churnops.training.dataset import Columns, Rows, read_rows
 from churnops.training.fit import Epoch, Fit, OnEpoch
@@ -52,6 +53,7 @@ class _Task:
     recipe: Recipe
     dataset: str
     columns: Columns
+    horizon_days: int
     rounds: Rounds
     to: Path
 
@@ -71,8 +73,15 @@ def candidate_step(name: str, recipe: Recipe, dataset: Done, audited: Done, ledg
     """The candidate's test scores, its ONNX graph, and what there is to know of its fit."""
 
     def work(to: Path) -> None:
+        plan = read_about(dataset)["plan"]
         task = _Task(
-            name, recipe, str(dataset.folder / DATASET), read_columns(audited), read_rounds(audited), to
+            name,
+            recipe,
+            dataset=str(dataset.folder / DATASET),
+            columns=read_columns(audited),
+            horizon_days=plan["horizon_days"] if plan else 0,
+            rounds=read_rounds(audited),
+            to=to,
         )
         if name in NETWORKS:  # one process imports one framework
             apart(_learn, task, ledger.tell)
@@ -88,7 +97,7 @@ def _learn(task: _Task, tell: Tell) -> None:
         figures = "  ".join(f"{what} {figure:.4f}" for what, figure in epoch.figures.items())
         tell(task.name, f"epoch {epoch.number}  {figures}")
 
-    rows, rounds = read_rows(task.dataset, task.columns), task.rounds
+    rows, rounds = read_rows(task.dataset, task.columns, horizon_days=task.horizon_days), task.rounds
     fitted = [_fit(task, rows, one, on_epoch) for one in rounds.tested]
     scores = [fit.score(rows.take(one.test_N)) for fit, one in zip(fitted, rounds.tested, strict=True)]
     again = rounds.bundled is not rounds.tested[0]
@@ -105,7 +114,7 @@ def _learn(task: _Task, tell: Tell) -> None:
         "history": [dict(epoch.figures) for epoch in bundled.fit.history],
     }
     (task.to / MODEL).write_bytes(graph)
-    if not isinstance(bundled.fit.model, Linear | Boosted):
+    if not isinstance(bundled.fit.model, Linear | Boosted | BgNbd):
         bundled.fit.model.save(task.to)
     pq.write_table(_predictions(tested, np.concatenate(scores)), task.to / PREDICTIONS)
     write_json(task.to / _FACTS, facts)
