@@ -17,7 +17,8 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-ex
 	--find-links $(CPU_WHEELS)/torch/ --pip-args "--retries 1"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tensorflow setup-dev lock fmt lint types layers test test-all check data demo run report serve bench clean
+.PHONY: help setup setup-tensorflow setup-dev lock fmt lint types layers test test-tensorflow test-all check data demo \
+	run report serve bench clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r verb does; do \
@@ -88,8 +89,10 @@ test: setup-dev ## install, and run the tests
 TENSORFLOW_TESTS := tests/training/test_keras_mlp.py tests/seams/test_frameworks_agree.py \
 	tests/end_to_end/test_frameworks.py
 
-test-all: test setup-tensorflow ## install everything, and run all tests: those of TensorFlow too
+test-tensorflow: setup-dev setup-tensorflow ## install TensorFlow, and run its tests
 	$(BIN)/pytest -m tensorflow $(TENSORFLOW_TESTS)
+
+test-all: test test-tensorflow ## install everything, and run all tests
 
 check: lint types layers test ## lint, types, layers, test
 
