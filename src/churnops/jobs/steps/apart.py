@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -43,6 +44,7 @@ def apart(work: Work, task: Any, tell: Tell) -> None:
 
 
 def _do(work: Work, task: Any, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business, and it ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         work(task, lambda step, what: pipe.send((step, what)))
