@@ -28,11 +28,17 @@ def learn(task, _):
     np.savez(task.to, losses=losses, scores=expit(fitted.model.logits(validation)))
 
 
-@pytest.mark.parametrize("hidden", [(128, 64), (32,)])
-def test_the_same_weights_and_batches_give_the_same_network(tmp_path, hidden):
-    recipe = Recipe(
-        network=Network(hidden=hidden, dropout=0.0), schedule=Schedule(batch_size=64, max_epochs=2)
-    )
+@pytest.mark.parametrize(
+    "network",
+    [
+        Network(dropout=0.0),
+        Network(hidden=(32,), dropout=0.0, members=3),
+        Network(hidden=(32, 16), dropout=0.0, members=4, shared=True, bins=8),
+    ],
+    ids=["mlp", "ensemble", "tabm"],
+)
+def test_the_same_weights_and_batches_give_the_same_network(tmp_path, network):
+    recipe = Recipe(network=network, schedule=Schedule(batch_size=64, max_epochs=1))
     for framework in NETWORKS:
         apart(learn, Task(framework, recipe, str(tmp_path / f"{framework}.npz")), lambda *_: None)
 

@@ -6,42 +6,48 @@ import numpy as np
 import pytest
 
 from churnops.errors import Diverged
-from churnops.training.epochs import learn_epochs, learning_rate
-from churnops.training.network import Dense
+from churnops.training.epochs import Span, learn_epochs, learning_rate
+from churnops.training.group import LONE_HOST, Host
 from churnops.training.recipe import Recipe, Schedule
+
+SPAN = Span(train=100, validation=20)
 
 
 class Scripted:
     """Learns nothing; its validation losses are those given, its weights the number of the epoch."""
 
     def __init__(self, losses, broken_batch=None):
-        self.losses, self.broken_batch, self.epoch, self.rates = losses, broken_batch, 0, []
+        self.losses, self.broken_batch, self.epoch = losses, broken_batch, 0
+        self.rates, self.seeds = [], []
 
-    def learn(self, batches, learning_rate):
+    def learn(self, lesson):
         self.epoch += 1
-        self.rates.append(learning_rate)
-        loss_by_batch = np.full(len(batches), 0.5)
+        self.rates.append(lesson.learning_rate)
+        self.seeds.append(lesson.seed)
+        loss_by_batch = np.full(len(lesson.batches), 0.5)
         if self.broken_batch and self.epoch == self.broken_batch[0]:
             loss_by_batch[self.broken_batch[1] :] = math.nan
         return loss_by_batch
 
     def validation_loss(self):
-        return self.losses[self.epoch - 1]
+        return self.losses[self.epoch - 1] * SPAN.validation
 
     def weights(self):
-        return (Dense(np.array([[self.epoch]]), np.zeros(1)),)
+        return {"dense_0.weight": np.array([self.epoch], np.float32)}
 
     def load(self, weights):
-        self.loaded = int(weights[0].weight[0, 0])
+        self.epoch = self.loaded = int(weights["dense_0.weight"][0])
+
+    def momentum(self):
+        return {"0/step": np.array([self.epoch], np.float32)}
+
+    def load_momentum(self, momentum):
+        self.remembered = int(momentum["0/step"][0])
 
 
-def learn(learner, **schedule):
-    return learn_epochs(
-        learner,
-        100,
-        Recipe(schedule=Schedule(batch_size=10, **schedule)),
-        on_epoch=lambda _: None,
-    )
+def learn(learner, host=LONE_HOST, on_epoch=lambda _: None, **schedule):
+    recipe = Recipe(schedule=Schedule(batch_size=10, **schedule))
+    return learn_epochs(learner, SPAN, recipe, on_epoch=on_epoch, host=host)
 
 
 def test_it_stops_when_patience_has_run_out_and_the_best_weights_come_back():
@@ -76,3 +82,40 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_best_weights():
 def test_a_validation_loss_that_is_no_number_is_told_too():
     with pytest.raises(Diverged, match=r"epoch 1: .* on the validation rows; nothing was learnt"):
         learn(Scripted([math.inf]))
+
+
+def test_every_epoch_draws_its_own_dropout_wherever_training_begins(tmp_path):
+    whole, first, rest = Scripted([0.9, 0.8, 0.7]), Scripted([0.9, 0.8, 0.7]), Scripted([0.9, 0.8, 0.7])
+    host = Host(checkpoint=tmp_path / "kept.safetensors")
+
+    def stop(epoch):
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    history = learn(whole, max_epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        learn(first, host, on_epoch=stop, max_epochs=3)
+    again = learn(rest, host, max_epochs=3)
+
+    assert again == history
+    assert rest.remembered == 2
+    assert len(set(whole.seeds)) == 3
+    assert first.seeds + rest.seeds == whole.seeds
+    assert rest.loaded == whole.loaded == 3
+
+
+def test_a_finished_training_is_not_begun_again(tmp_path):
+    host = Host(checkpoint=tmp_path / "kept.safetensors")
+    history = learn(Scripted([0.9, 0.5, 0.6, 0.7]), host, max_epochs=4)
+    again = Scripted([])
+
+    assert learn(again, host, max_epochs=4) == history
+    assert (again.seeds, again.loaded) == ([], 2)
+
+
+def test_the_checkpoint_of_the_last_good_epoch_outlives_a_loss_that_is_no_number(tmp_path):
+    host = Host(checkpoint=tmp_path / "kept.safetensors")
+
+    for _ in range(2):
+        with pytest.raises(Diverged, match=r"epoch 3: .* of epoch 2"):
+            learn(Scripted([0.9, 0.5, math.nan]), host)

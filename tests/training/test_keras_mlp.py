@@ -9,11 +9,13 @@ from churnops.evaluation.metrics import auc_of
 from churnops.export.onnx import to_onnx
 from churnops.export.parity import parity
 from churnops.training.dataset import Columns
-from churnops.training.recipe import Recipe, Schedule
+from churnops.training.group import LONE_HOST, Host
+from churnops.training.recipe import Network, Recipe, Schedule
 
 pytestmark = pytest.mark.tensorflow
 
 QUICK = Recipe(schedule=Schedule(max_epochs=4))
+TABM = QUICK.model_copy(update={"network": Network(hidden=(32, 16), members=3, shared=True, bins=6)})
 PLATT = Platt(slope=1.7, intercept=-0.6)
 
 
@@ -39,14 +41,14 @@ def fitted(fit):
 
 
 def flat(keras_mlp, fitted):
-    weights = keras_mlp.weights_of(fitted.model.network)
-    return np.concatenate([part.ravel() for dense in weights for part in (dense.weight, dense.bias)])
+    return np.concatenate([part.ravel() for part in keras_mlp.weights_of(fitted.model.network).values()])
 
 
 def test_default_layers_are_128_and_64_units_with_dropout_after_the_first(fitted):
     layers = fitted[0].model.network.layers
 
-    assert [type(layer).__name__ for layer in layers] == ["Dense", "Dropout", "Dense", "Dense"]
+    kinds = [type(layer).__name__ for layer in layers]
+    assert kinds == ["Dense", "ReLU", "Dropout", "Dense", "ReLU", "Dense"]
     assert [layer.units for layer in layers if type(layer).__name__ == "Dense"] == [128, 64, 1]
 
 
@@ -94,8 +96,9 @@ def test_weights_of_the_best_epoch_are_kept_and_dropout_has_no_part_in_scoring(f
     )
 
 
-def test_the_graph_is_the_model_for_missing_unknown_and_extreme_values_too(fitted):
-    model = fitted[0].model
+@pytest.mark.parametrize("recipe", [QUICK, TABM], ids=["mlp", "tabm"])
+def test_the_graph_is_the_model_for_missing_unknown_and_extreme_values_too(fit, recipe):
+    model = fit(make_customers(1500), make_customers(500, seed=1), recipe)[0].model
     odd = rows_of(
         COLUMNS,
         [[np.nan, 1e30, -5.0], [np.inf, -np.inf, np.nan], [0.0, 0.0, 0.0]],
@@ -109,15 +112,43 @@ def test_the_graph_is_the_model_for_missing_unknown_and_extreme_values_too(fitte
     assert b"site-packages" not in graph
 
 
-def test_it_is_saved_as_keras_has_it(fitted, tmp_path):
+@pytest.mark.parametrize("recipe", [QUICK, TABM], ids=["mlp", "tabm"])
+def test_it_is_saved_as_keras_has_it(fit, recipe, tmp_path):
     import keras
 
-    model = fitted[0].model
+    model = fit(make_customers(300), make_customers(100, seed=1), recipe)[0].model
     model.save(tmp_path)
 
     x_ND = model.preprocessing.apply(make_customers(20, seed=4))
     again = keras.saving.load_model(tmp_path / "network.keras")
     np.testing.assert_array_equal(again(x_ND), model.network(x_ND))
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(keras_mlp, tmp_path):
+    train, validation, kept = make_customers(500), make_customers(200, seed=1), tmp_path / "kept.safetensors"
+
+    def weights(host, stop_after=None):
+        def on_epoch(epoch):
+            if epoch.number == stop_after:
+                raise KeyboardInterrupt
+
+        return flat(keras_mlp, keras_mlp.fit(train, validation, TABM, on_epoch=on_epoch, host=host))
+
+    with pytest.raises(KeyboardInterrupt):
+        weights(Host(checkpoint=kept), stop_after=2)
+
+    np.testing.assert_array_equal(weights(Host(checkpoint=kept)), weights(LONE_HOST))
+
+
+def test_half_precision_is_for_those_who_ask(fit):
+    asked = QUICK.model_copy(update={"schedule": Schedule(max_epochs=4, precision="bfloat16")})
+    rows = make_customers(500, seed=1)
+
+    halved, whole = (fit(make_customers(1500), rows, recipe)[0].model for recipe in (asked, QUICK))
+
+    difference = np.abs(halved.logits(rows) - whole.logits(rows)).max()
+    assert 1e-4 < difference < 0.2
+    assert {variable.dtype for variable in halved.network.trainable_variables} == {"float32"}
 
 
 def test_two_customers_are_enough_to_fit(fit):

@@ -165,3 +165,26 @@ def test_trees_see_raw_numbers_and_what_is_missing():
 
     np.testing.assert_array_equal(x_D[:3], np.float32([1e6, np.nan, 30.0]))
     assert x_D[3:].tolist() == [0, 1, 0, 0, 0, 0, 0, 1]
+
+
+@given(learnt=st.lists(_ANY, min_size=1, max_size=30), applied=st.lists(_ANY, min_size=1, max_size=10))
+@example(learnt=[1.0, 2.0, 3.0, 4.0], applied=[np.nan, -np.inf, np.inf, 2.5])
+def test_bins_say_how_much_of_each_lies_below(learnt, applied):
+    preprocessing = fit_preprocessing(_numbers(learnt), bins=4)
+
+    x_ND = preprocessing.apply(_numbers(applied))
+
+    assert x_ND.shape == (len(applied), preprocessing.width)
+    first = x_ND.shape[1] - preprocessing.bins.from_K.size
+    filled_NK = x_ND[:, first:]
+    assert ((filled_NK >= 0.0) & (filled_NK <= 1.0)).all()
+    assert (np.diff(filled_NK, axis=1) <= 0.0).all()  # a bin begins to fill when the one before is full
+
+
+def test_bins_hold_equally_many_rows_and_none_are_made_of_one_value():
+    evenly = fit_preprocessing(_numbers(np.arange(100.0)), bins=4).bins
+    alike = fit_preprocessing(_numbers([3.0] * 100), bins=4).bins
+
+    np.testing.assert_allclose(evenly.width_K, evenly.width_K[0], rtol=0.02)
+    assert evenly.from_K.size == 4
+    assert alike.from_K.size == 0

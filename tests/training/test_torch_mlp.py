@@ -12,9 +12,11 @@ from churnops.errors import NotEnoughData
 from churnops.evaluation.metrics import auc_of
 from churnops.training import torch_mlp
 from churnops.training.dataset import Columns
-from churnops.training.recipe import Recipe, Schedule
+from churnops.training.group import LONE_HOST, Host
+from churnops.training.recipe import Network, Recipe, Schedule
 
 QUICK = Recipe(schedule=Schedule(max_epochs=4))
+TABM = QUICK.model_copy(update={"network": Network(hidden=(32, 16), members=3, shared=True, bins=6)})
 
 
 def _toy(n, seed):
@@ -135,3 +137,41 @@ def test_two_customers_are_enough_to_fit():
     two = rows_of(Columns(("a",), ()), [[0.0], [1.0]], [()] * 2, churned_N=np.array([False, True]))
 
     assert np.isfinite(_fit(two, two)[0].model.logits(two)).all()
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path):
+    train, validation, kept = make_customers(500), make_customers(200, seed=1), tmp_path / "kept.safetensors"
+
+    def weights(host, stop_after=None):
+        def on_epoch(epoch):
+            if epoch.number == stop_after:
+                raise KeyboardInterrupt
+
+        return _weights(torch_mlp.fit(train, validation, TABM, on_epoch=on_epoch, host=host))
+
+    with pytest.raises(KeyboardInterrupt):
+        weights(Host(checkpoint=kept), stop_after=2)
+
+    assert torch.equal(weights(Host(checkpoint=kept)), weights(LONE_HOST))
+
+
+def test_half_precision_is_for_those_who_ask():
+    asked = QUICK.model_copy(update={"schedule": Schedule(max_epochs=4, precision="bfloat16")})
+    rows = make_customers(500, seed=1)
+
+    halved, whole = _fitted(asked)[0].model, _fitted()[0].model
+
+    difference = np.abs(halved.logits(rows) - whole.logits(rows)).max()
+    assert 1e-4 < difference < 0.2
+    assert {tensor.dtype for tensor in halved.network.state_dict().values()} == {torch.float32}
+
+
+def test_the_score_is_the_mean_of_what_the_members_say():
+    network = _fitted(TABM)[0].model.network
+    x_BD = torch.randn(5, network.dense_0.scale_in.shape[-1])
+
+    said_MB1 = network[:-1](x_BD)
+
+    assert said_MB1.shape == (3, 5, 1)
+    assert torch.allclose(network(x_BD), said_MB1.mean(0))
+    assert (said_MB1[0] != said_MB1[1]).all()

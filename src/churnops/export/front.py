@@ -1,4 +1,4 @@
-"""From the two raw matrices to the model's inputs `prepared` [N, D]: numbers, flags, one-hot categories.
+"""From the two raw matrices to the model's inputs `prepared` [N, D]: numbers, flags, bins, categories.
 
 The number of nodes does not grow with the number of columns: each node works on a whole matrix, and one
 LabelEncoder knows the levels of all categories. That is what a single row's latency depends on.
@@ -11,7 +11,7 @@ from onnx import TensorProto, numpy_helper
 
 from churnops.export.graph import Piece, constant, joined, ml_node, node
 from churnops.training.dataset import Columns
-from churnops.training.preprocessing import CLIP, Category, Number, Preprocessing, TreeEncoding
+from churnops.training.preprocessing import CLIP, Bins, Category, Number, Preprocessing, TreeEncoding
 
 
 def preprocessed(preprocessing: Preprocessing, columns: Columns) -> Piece:
@@ -22,6 +22,7 @@ def preprocessed(preprocessing: Preprocessing, columns: Columns) -> Piece:
         {
             "numbers": _standardised(numbers, columns) if numbers else Piece(),
             "flags": _flags(flagged) if flagged else Piece(),
+            "bins": _bins(preprocessing.bins) if preprocessing.bins.from_K.size else Piece(),
             "levels": _one_hot(preprocessing.categorical, columns) if preprocessing.categorical else Piece(),
         }
     )
@@ -97,6 +98,23 @@ def _flags(flagged: Sequence[int]) -> Piece:
         constant("flagged", flagged, np.int64),
         node("Gather", "missing flagged", "missing_flagged", axis=1),
         node("Cast", "missing_flagged", "flags", to=TensorProto.FLOAT),
+    ]
+    return joined(pieces)
+
+
+def _bins(bins: Bins) -> Piece:
+    """`Bins.apply`, in float64 as there: a narrow bin would show every rounding."""
+    pieces = [
+        constant("bin_number", bins.number_K, np.int64),
+        constant("bin_from", bins.from_K, np.float64),
+        constant("bin_width", bins.width_K, np.float64),
+        constant("none_of_it", 0.0, np.float64),
+        constant("all_of_it", 1.0, np.float64),
+        node("Gather", "clipped bin_number", "bin_of", axis=1),
+        node("Sub", "bin_of bin_from", "bin_above"),
+        node("Div", "bin_above bin_width", "bin_filled"),
+        node("Clip", "bin_filled none_of_it all_of_it", "bin_wide"),
+        node("Cast", "bin_wide", "bins", to=TensorProto.FLOAT),
     ]
     return joined(pieces)
 

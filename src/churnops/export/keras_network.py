@@ -16,6 +16,7 @@ def network_nodes(network: keras.Model, width: int) -> Piece:
         return network(x_ND, training=False)
 
     traced = tf.function(predicts, input_signature=prepared)
+    tf2onnx.utils.INTERNAL_NAME = 1  # it numbers names on from conversion to conversion: a graph has its own
     model, _ = tf2onnx.convert.from_function(traced, prepared, opset=OPSETS[""])
     (output,) = model.graph.output
     return network_piece(model.graph) + node("Cast", output.name, "logit", to=TensorProto.DOUBLE)

@@ -109,7 +109,7 @@ class Equivalence(FrozenModel):
     """PyTorch's and TensorFlow's network, held against each other."""
 
     loss: float = Field(
-        description="Same first weights and batches, no dropout, two epochs: how far the losses differ."
+        description="Same first weights and batches, no dropout, one epoch: how far the losses differ."
     )
     score: float = Field(description="The same: the largest difference of a validation row's score.")
     gain: dict[str, Metric] = Field(

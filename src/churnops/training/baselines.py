@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from churnops.evaluation.metrics import auc_of
 from churnops.training.dataset import Rows
-from churnops.training.fit import Epoch, Fit, OnEpoch, both_classes
+from churnops.training.fit import Epoch, Fit, OnEpoch, census
 from churnops.training.preprocessing import Preprocessing, TreeEncoding, fit_encoding, fit_preprocessing
 from churnops.training.recipe import Boosting, Recipe
 
@@ -51,14 +51,14 @@ class Boosted:
 def fit_logistic(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch) -> Fit:
     """Logistic regression on all columns; `validation` and `on_epoch` have no part in it."""
     del validation, on_epoch
-    both_classes(train, "train")
+    census(train, "train")
     return Fit(_linear(fit_preprocessing(train), train, recipe))
 
 
 def fit_one_column(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch) -> Fit:
     """Logistic regression on `RECENCY`; in a table without it, on the column that does best on `train`."""
     del validation, on_epoch
-    both_classes(train, "train")
+    census(train, "train")
     whole = fit_preprocessing(train)
     if RECENCY in train.columns.numeric:
         return Fit(_linear(_only(whole, RECENCY), train, recipe))
@@ -75,8 +75,8 @@ def fit_boosting(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnE
     Deterministic, and the same on any number of cores. Raises NotEnoughData where either span lacks customers
     who left or who stayed.
     """
-    both_classes(train, "train")
-    both_classes(validation, "validation")
+    census(train, "train")
+    census(validation, "validation")
     encoding, settings = fit_encoding(train), recipe.boosting
     data = lgb.Dataset(encoding.apply(train), train.churned_N, free_raw_data=True)
     watched = data.create_valid(encoding.apply(validation), validation.churned_N)

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from scipy.special import betaln, gammaln
 
 from churnops.training.dataset import Rows
-from churnops.training.fit import Fit, both_classes
+from churnops.training.fit import Fit, census
 
 Vector = npt.NDArray[np.float64]
 
@@ -63,7 +63,7 @@ def fit_bgnbd(train: Rows) -> Fit:
 
     Raises NotEnoughData where `train` lacks customers who left or who stayed.
     """
-    both_classes(train, "train")
+    census(train, "train")
     latest = train.take(np.flatnonzero(train.as_of_N == train.as_of_N.max()))
     fill = tuple(float(np.nanmedian(latest.numeric_NF[:, latest.columns.numeric.index(n)])) for n in COLUMNS)
     known = histories(latest, fill)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from churnops.errors import NotEnoughData
 from churnops.training.dataset import Rows
+from churnops.training.group import ALONE, Group, gather_json
 
 if TYPE_CHECKING:
     from churnops.training.baselines import Boosted, Linear
@@ -33,8 +34,20 @@ class Fit:
     history: tuple[Epoch, ...] = ()
 
 
-def both_classes(rows: Rows, span: str) -> None:
-    """Raise NotEnoughData unless `rows` hold customers who left and customers who stayed."""
-    left = int(rows.churned_N.sum())
-    if left in (0, len(rows)):
-        raise NotEnoughData(span, [f"{left} of {len(rows)} customers left: a model needs both kinds"])
+@dataclass(frozen=True)
+class Census:
+    """How many customers all processes hold of one span, and how many of them left."""
+
+    rows: int
+    left: int
+
+
+def census(rows: Rows, span: str, group: Group = ALONE) -> Census:
+    """Count; raise NotEnoughData unless there are both customers who left and customers who stayed."""
+    everyone = gather_json(group, [len(rows), int(rows.churned_N.sum())])
+    counted = Census(*(sum(column) for column in zip(*everyone, strict=True)))
+    if counted.left in (0, counted.rows):
+        raise NotEnoughData(
+            span, [f"{counted.left} of {counted.rows} customers left: a model needs both kinds"]
+        )
+    return counted

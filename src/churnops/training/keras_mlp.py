@@ -1,4 +1,4 @@
-"""The churn network in TensorFlow. Shapes: N rows, B rows of a batch, D prepared inputs."""
+"""The churn network in TensorFlow. Shapes: N rows, B rows of a batch, D prepared inputs, M members."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +11,17 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from churnops.training.dataset import Rows
-from churnops.training.epochs import Batches, learn_epochs
-from churnops.training.fit import Fit, OnEpoch, both_classes
-from churnops.training.network import Dense, NetworkSpec, first_weights, spec_of
+from churnops.training.epochs import Lesson, Span, learn_epochs
+from churnops.training.fit import Fit, OnEpoch, census
+from churnops.training.group import LONE_HOST, Host
+from churnops.training.network import Layer, NetworkSpec, Weights, first_weights, spec_of
 from churnops.training.preprocessing import Preprocessing, fit_preprocessing
 from churnops.training.recipe import Recipe
 
 _AT_ONCE = 65_536  # rows scored together
 _EPSILON = 1e-8
-_STEPS = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int32))
+_EPOCH = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32))
+_DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -41,46 +43,97 @@ class KerasMlp:
         self.network.save(folder / "network.keras")
 
 
-def build(spec: NetworkSpec, weights: tuple[Dense, ...], *, seed: int) -> keras.Sequential:
-    """The network of `spec` with these weights; `seed` is that of its dropout."""
+def build(spec: NetworkSpec, weights: Weights, *, seed: int = 0, dtype: str = "float32") -> keras.Sequential:
+    """The network of `spec` with these weights. While it trains it gives each member's logit: [M, N, 1]."""
     layers: list[Any] = [keras.Input((spec.inputs,))]
-    for i, (_, outputs) in enumerate(spec.layers):
-        activation = "relu" if i < len(spec.hidden) else None
-        layers.append(keras.layers.Dense(outputs, activation, name=f"dense_{i}"))
-        layers += [keras.layers.Dropout(spec.dropout, seed=seed)] if i == 0 and spec.dropout else []
+    for i, layer in enumerate(spec.layers):
+        inner = i < len(spec.hidden)
+        if layer.members > 1:
+            layers.append(Members(**vars(layer), dtype=dtype))
+        else:
+            layers.append(keras.layers.Dense(layer.outputs, name=layer.name, dtype=dtype))
+        layers += [keras.layers.ReLU(name=f"relu_{i}", dtype=dtype)] if inner else []
+        if i == 0 and spec.dropout:
+            layers.append(keras.layers.Dropout(spec.dropout, seed=seed, name="dropout", dtype=dtype))
+    layers += [Mean(name="mean", dtype=dtype)] if spec.members > 1 else []
     network = keras.Sequential(layers, name="network")
     _set_weights(network, weights)
     return network
 
 
-def weights_of(network: keras.Sequential) -> tuple[Dense, ...]:
-    """A copy of the weights, as every framework takes them: Keras keeps them turned."""
-    arrays = network.get_weights()
-    return tuple(
-        Dense(kernel.T.copy(), bias.copy()) for kernel, bias in zip(arrays[::2], arrays[1::2], strict=True)
-    )
+def weights_of(network: keras.Sequential) -> Weights:
+    """A copy of the weights, named and shaped as in every framework; Keras turns those of one member."""
+    weights = {}
+    for layer in network.layers:
+        for variable in layer.trainable_variables:
+            array = variable.numpy().copy()
+            turned = variable.name == "kernel"
+            weights[f"{layer.name}.{'weight' if turned else variable.name}"] = (
+                array.T.copy() if turned else array
+            )
+    return weights
 
 
-def fit(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch) -> Fit:
+def fit(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch, host: Host = LONE_HOST) -> Fit:
     """As `torch_mlp.fit`, whose first weights, batches and steps it shares; only dropout differs.
 
     TensorFlow's threads are its process's: one process fits one network.
     """
-    both_classes(train, "train")
-    both_classes(validation, "validation")
+    trained = census(train, "train", host.group)
+    span = Span(trained.rows, census(validation, "validation", host.group).rows)
     tf.config.experimental.enable_op_determinism()
-    preprocessing = fit_preprocessing(train)
-    spec = spec_of(recipe.network, preprocessing.width)
     keras.utils.set_random_seed(recipe.seed)
-    network = build(spec, first_weights(spec, float(train.churned_N.mean()), recipe.seed), seed=recipe.seed)
+    preprocessing = fit_preprocessing(train, bins=recipe.network.bins, group=host.group)
+    spec = spec_of(recipe.network, preprocessing.width)
+    first = first_weights(spec, trained.left / trained.rows, recipe.seed)
+    network = build(spec, first, seed=recipe.seed, dtype=_DTYPES[recipe.schedule.precision])
     optimiser = _AdamW(weight_decay=recipe.schedule.weight_decay, epsilon=_EPSILON)
     optimiser.build(network.trainable_variables)
-    learning = _Tensors.of(preprocessing, train)
     learner = _Learner(
-        network, optimiser, _steps(network, optimiser, learning), _Tensors.of(preprocessing, validation)
+        network,
+        optimiser,
+        _steps(network, optimiser, _Tensors.of(preprocessing, train), host),
+        _Tensors.of(preprocessing, validation),
     )
-    history = learn_epochs(learner, len(train), recipe, on_epoch=on_epoch)
-    return Fit(KerasMlp(preprocessing, network), history)
+    history = learn_epochs(learner, span, recipe, on_epoch=on_epoch, host=host)
+    return Fit(KerasMlp(preprocessing, build(spec, weights_of(network))), history)
+
+
+@keras.saving.register_keras_serializable("churnops")
+class Members(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """A dense layer of several members, each with inputs of its own or, in the first layer, the same."""
+
+    def __init__(self, *, inputs: int, outputs: int, members: int, shared: bool, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.layer = Layer(self.name, inputs, outputs, members, shared)
+
+    def build(self, _: Any) -> None:
+        """Make its tensors."""
+        for name, shape in self.layer.shapes.items():
+            setattr(self, name, self.add_weight(name=name, shape=shape))
+
+    def call(self, x_MBI: tf.Tensor) -> tf.Tensor:
+        """[M, B, I] or [B, I] -> [M, B, O]."""
+        if self.layer.shared:
+            return tf.matmul(x_MBI * self.scale_in, self.weight) * self.scale_out + self.bias
+        return tf.matmul(x_MBI, self.weight) + self.bias
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """[M, B, O]."""
+        return (self.layer.members, shape[-2], self.layer.outputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """What it is made of, as Keras saves it."""
+        return {**super().get_config(), **{k: v for k, v in vars(self.layer).items() if k != "name"}}
+
+
+@keras.saving.register_keras_serializable("churnops")
+class Mean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """What the members say together, once they have learnt."""
+
+    def call(self, logit_MB1: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """[M, B, 1] -> [B, 1], and itself while they learn."""
+        return logit_MB1 if training else tf.reduce_mean(logit_MB1, axis=0)
 
 
 @dataclass(frozen=True)
@@ -115,53 +168,92 @@ class _AdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras has no type
 class _Learner:
     network: keras.Sequential
     optimiser: keras.optimizers.Optimizer
-    steps: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    steps: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
     validation: _Tensors
 
-    def learn(self, batches: Batches, learning_rate: float) -> npt.NDArray[np.float64]:
-        self.optimiser.learning_rate = learning_rate
-        edges = np.cumsum([0, *map(len, batches)], dtype=np.int32)
-        losses = self.steps(tf.constant(np.concatenate(batches).astype(np.int32)), tf.constant(edges))
+    def learn(self, lesson: Lesson) -> npt.NDArray[np.float64]:
+        self.optimiser.learning_rate = lesson.learning_rate
+        for layer in self.network.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                layer.seed_generator.state.assign([lesson.seed, 0])
+        edges = np.cumsum([0, *map(len, lesson.batches)], dtype=np.int32)
+        order_N = np.concatenate(lesson.batches).astype(np.int32)
+        losses = self.steps(tf.constant(order_N), tf.constant(edges), tf.constant(lesson.sizes, tf.float32))
         return np.asarray(losses.numpy(), dtype=np.float64)
 
     def validation_loss(self) -> float:
-        return float(_loss(_logits(self.network, self.validation.x_ND), self.validation.y_N))
+        logit_N = _logits(self.network, self.validation.x_ND)
+        return float(tf.reduce_sum(_losses(logit_N, self.validation.y_N)))
 
-    def weights(self) -> tuple[Dense, ...]:
+    def weights(self) -> Weights:
         return weights_of(self.network)
 
-    def load(self, weights: tuple[Dense, ...]) -> None:
+    def load(self, weights: Weights) -> None:
         _set_weights(self.network, weights)
+
+    def momentum(self) -> Weights:
+        return {str(i): variable.numpy().copy() for i, variable in enumerate(self.optimiser.variables)}
+
+    def load_momentum(self, momentum: Weights) -> None:
+        for i, variable in enumerate(self.optimiser.variables):
+            variable.assign(momentum[str(i)])
+
+
+Step = Callable[[], tuple[tf.Tensor, list[tf.Tensor]]]
+"""This process's part of the loss, and its gradients."""
+
+
+def _summing(host: Host) -> Callable[[Step], tuple[tf.Tensor, list[tf.Tensor]]]:
+    """What calls a step and sums its gradients over the group."""
+    if host.group.size == 1:
+        return lambda step: step()
+    from churnops.training.keras_group import KerasGroup
+
+    if not isinstance(host.group, KerasGroup):
+        raise TypeError("TensorFlow's processes meet in a KerasGroup")
+    return host.group.summed
 
 
 def _steps(
-    network: keras.Sequential, optimiser: keras.optimizers.Optimizer, train: _Tensors
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """All steps of an epoch as one call: `order_N` are its rows, `edges` the places where batches begin."""
+    network: keras.Sequential, optimiser: keras.optimizers.Optimizer, train: _Tensors, host: Host
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """All steps of an epoch as one call: `order_N` are this process's rows, `edges` the places where batches
+    begin, `sizes` the rows of each in the whole group."""
+    summed = _summing(host)
 
-    def steps(order_N: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
-        n_batches = tf.size(edges) - 1
+    def steps(order_N: tf.Tensor, edges: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
+        n_batches = tf.size(sizes)
         losses = tf.TensorArray(tf.float32, n_batches)
         for i in tf.range(n_batches):
             index_B = order_N[edges[i] : edges[i + 1]]
-            with tf.GradientTape() as tape:
-                logit_B = tf.squeeze(network(tf.gather(train.x_ND, index_B), training=True), 1)
-                loss = _loss(logit_B, tf.gather(train.y_N, index_B))
-            variables = network.trainable_variables
-            optimiser.apply(tape.gradient(loss, variables), variables)
+
+            def step(index_B: tf.Tensor = index_B, size: tf.Tensor = sizes[i]) -> Any:
+                with tf.GradientTape() as tape:
+                    logit = tf.squeeze(network(tf.gather(train.x_ND, index_B), training=True), -1)
+                    members = logit.shape[0] if logit.shape.rank > 1 else 1
+                    loss = tf.reduce_sum(_losses(logit, tf.gather(train.y_N, index_B))) / (size * members)
+                return loss, tape.gradient(loss, network.trainable_variables)
+
+            loss, gradients = summed(step)
+            optimiser.apply(gradients, network.trainable_variables)
             losses = losses.write(i, loss)
         return losses.stack()
 
-    compiled: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = tf.function(steps, input_signature=_STEPS)
+    compiled: Callable[..., tf.Tensor] = tf.function(steps, input_signature=_EPOCH)
     return compiled
 
 
-def _set_weights(network: keras.Sequential, weights: tuple[Dense, ...]) -> None:
-    network.set_weights([part for dense in weights for part in (dense.weight.T, dense.bias)])
+def _set_weights(network: keras.Sequential, weights: Weights) -> None:
+    for layer in network.layers:
+        for variable in layer.trainable_variables:
+            turned = variable.name == "kernel"
+            array = weights[f"{layer.name}.{'weight' if turned else variable.name}"]
+            variable.assign(array.T if turned else array)
 
 
-def _loss(logit_N: tf.Tensor, y_N: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y_N, logit_N))
+def _losses(logit: tf.Tensor, y_N: tf.Tensor) -> tf.Tensor:
+    logit = tf.cast(logit, tf.float32)
+    return tf.nn.sigmoid_cross_entropy_with_logits(tf.broadcast_to(y_N, tf.shape(logit)), logit)
 
 
 def _logits(network: keras.Sequential, x_ND: tf.Tensor) -> tf.Tensor:

@@ -1,11 +1,12 @@
 """What a model's inputs look like: fitted on the training rows alone, and carried into the exported graph.
 
-Shapes: N rows, F numeric columns, C categorical columns, D prepared inputs.
+Shapes: N rows, F numeric columns, C categorical columns, D prepared inputs, K bins.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from scipy.stats import skew
 
 from churnops.training.dataset import Rows
+from churnops.training.group import ALONE, Group, gather_array, gather_json
 
 Matrix = npt.NDArray[np.float32]
 
@@ -21,6 +23,7 @@ CLIP = 10.0  # standard deviations: what lies beyond is an accident, not informa
 _HEAVY_SKEW = 2.0  # an exponential distribution's; taken from there on the logarithm tells more
 _MOST_LEVELS = 50
 _LEAST_LEVEL_ROWS = 10  # a rarer level says nothing that could be learnt, and is as good as unknown
+_FEWEST_EDGES = 2  # one bin alone says no more than the number
 _AT_ONCE = 16_384  # rows whose float64 copies are in memory together
 
 
@@ -37,6 +40,8 @@ class Number:
     """Whether sign(x) * log(1 + |x|) stands in for x."""
     mean: float
     scale: float
+    edges: tuple[float, ...] = ()
+    """Ascending, on the standardised scale, a bin between each two; none where it is given whole only."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,11 @@ class Category:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """For models that weigh their inputs: D = F numbers, then a flag per flagged one, then the levels."""
+    """For models that weigh their inputs: D = F numbers, a flag per flagged one, the bins, the levels.
+
+    A bin says how much of it lies below the number, from 0 to 1: the piecewise-linear encoding of Gorishniy,
+    Rubachev and Babenko (2022, NeurIPS; arXiv 2203.05556), beside the number rather than in its place.
+    """
 
     numeric: tuple[Number, ...]
     categorical: tuple[Category, ...]
@@ -58,19 +67,32 @@ class Preprocessing:
     def width(self) -> int:
         """D, the number of prepared inputs."""
         flags = sum(number.flagged for number in self.numeric)
-        return len(self.numeric) + flags + sum(len(category.levels) + 1 for category in self.categorical)
+        levels = sum(len(category.levels) + 1 for category in self.categorical)
+        return len(self.numeric) + flags + self.bins.from_K.size + levels
+
+    @property
+    def bins(self) -> "Bins":
+        """Where the K bins of all numbers lie."""
+        each = [(i, *ends) for i, number in enumerate(self.numeric) for ends in pairwise(number.edges)]
+        number_K, from_K, to_K = np.array(each, dtype=np.float64).reshape(-1, 3).T
+        return Bins(number_K.astype(np.int64), from_K, to_K - from_K)
 
     def apply(self, rows: Rows) -> Matrix:
         """Finite numbers in [-10, 10] for any rows. Computed in float64, as the exported graph does."""
         x_ND = np.zeros((len(rows), self.width), dtype=np.float32)
         raw_NF = _picked(rows, [number.name for number in self.numeric])
         flagged_F = np.array([number.flagged for number in self.numeric], dtype=bool)
-        n_numbers, n_flags = flagged_F.size, int(flagged_F.sum())
+        bins = self.bins
+        flags = flagged_F.size
+        first_bin = flags + int(flagged_F.sum())
+        levels = first_bin + bins.from_K.size
         for start in range(0, len(rows), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            x_ND[some, :n_numbers] = self._standardised(raw_NF[some])
-            x_ND[some, n_numbers : n_numbers + n_flags] = np.isnan(raw_NF[some, flagged_F])
-        _mark_levels(x_ND, self.categorical, rows, first=n_numbers + n_flags)
+            x_BF = self._standardised(raw_NF[some])
+            x_ND[some, :flags] = x_BF
+            x_ND[some, flags:first_bin] = np.isnan(raw_NF[some, flagged_F])
+            x_ND[some, first_bin:levels] = bins.apply(x_BF)
+        _mark_levels(x_ND, self.categorical, rows, first=levels)
         return x_ND
 
     def _standardised(self, raw_BF: Matrix) -> npt.NDArray[np.float64]:
@@ -80,6 +102,19 @@ class Preprocessing:
         x_BF -= [number.mean for number in self.numeric]
         x_BF /= [number.scale for number in self.numeric]
         return x_BF.clip(-CLIP, CLIP)
+
+
+@dataclass(frozen=True)
+class Bins:
+    """K bins: of which number each is, where it begins and how wide it is."""
+
+    number_K: npt.NDArray[np.int64]
+    from_K: npt.NDArray[np.float64]
+    width_K: npt.NDArray[np.float64]
+
+    def apply(self, x_BF: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """How much of each bin lies below each row's standardised number [B, K]."""
+        return ((x_BF[:, self.number_K] - self.from_K) / self.width_K).clip(0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -99,20 +134,25 @@ class TreeEncoding:
         return x_ND
 
 
-def fit_preprocessing(train: Rows) -> Preprocessing:
-    """Read off `train` what each column needs. A column without any value, or with one only, becomes 0."""
+def fit_preprocessing(train: Rows, *, bins: int = 0, group: Group = ALONE) -> Preprocessing:
+    """Read off the training rows what each column needs; `bins` cuts numbers into so many.
+
+    In a group each process hands in its rows, a column at a time, and all come to the same. A column without
+    any value, or with one only, becomes 0.
+    """
     numbers = [
-        _number(name, x_N) for name, x_N in zip(train.columns.numeric, train.numeric_NF.T, strict=True)
+        _number(name, gather_array(group, x_N), bins)
+        for name, x_N in zip(train.columns.numeric, train.numeric_NF.T, strict=True)
     ]
-    return Preprocessing(tuple(numbers), _categories(train))
+    return Preprocessing(tuple(numbers), _categories(train, group))
 
 
 def fit_encoding(train: Rows) -> TreeEncoding:
     """The same levels as `fit_preprocessing` finds."""
-    return TreeEncoding(train.columns.numeric, _categories(train))
+    return TreeEncoding(train.columns.numeric, _categories(train, ALONE))
 
 
-def _number(name: str, x_N: npt.NDArray[np.float32]) -> Number:
+def _number(name: str, x_N: npt.NDArray[np.float32], bins: int) -> Number:
     flagged = bool(np.isnan(x_N).any())
     known_N = x_N[np.isfinite(x_N)].astype(np.float64)
     if known_N.size == 0 or known_N.min() == known_N.max():
@@ -122,24 +162,36 @@ def _number(name: str, x_N: npt.NDArray[np.float32]) -> Number:
     log = bool(abs(skew(known_N)) > _HEAVY_SKEW and np.ptp(_logarithm(known_N)) > 0.0)
     tamed_N = _logarithm(known_N) if log else known_N
     mean, scale = float(tamed_N.mean()), float(tamed_N.std())
-    return Number(name, float(np.median(known_N)), flagged=flagged, log=log, mean=mean, scale=scale)
+    edges = _edges((tamed_N - mean) / scale, bins) if bins else ()
+    return Number(
+        name, float(np.median(known_N)), flagged=flagged, log=log, mean=mean, scale=scale, edges=edges
+    )
+
+
+def _edges(known_N: npt.NDArray[np.float64], bins: int) -> tuple[float, ...]:
+    """Cuts with equally many rows between them, fewer where rows are equal; none where one bin is left."""
+    edges = np.unique(np.quantile(known_N.clip(-CLIP, CLIP), np.linspace(0.0, 1.0, bins + 1)))
+    return tuple(edges.tolist()) if edges.size > _FEWEST_EDGES else ()
 
 
 def _logarithm(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(np.sign(x) * np.log(np.abs(x) + 1.0))
 
 
-def _categories(train: Rows) -> tuple[Category, ...]:
+def _categories(train: Rows, group: Group) -> tuple[Category, ...]:
+    own = [Counter(texts_N.tolist()) for texts_N in train.categorical_NC.T]
+    everyone = gather_json(group, {"rows": len(train), "counts": own})
+    rows = sum(one["rows"] for one in everyone)
+    merged = [sum((Counter(one["counts"][c]) for one in everyone), Counter()) for c in range(len(own))]
     return tuple(
-        Category(name, _levels(texts_N))
-        for name, texts_N in zip(train.columns.categorical, train.categorical_NC.T, strict=True)
+        Category(name, _levels(counts, rows))
+        for name, counts in zip(train.columns.categorical, merged, strict=True)
     )
 
 
-def _levels(texts_N: npt.NDArray[np.object_]) -> tuple[str, ...]:
+def _levels(counts: Counter[str], rows: int) -> tuple[str, ...]:
     """The most frequent levels, sorted; ties go to the first in the alphabet."""
-    counts = Counter(texts_N.tolist())
-    often = [level for level, n in counts.items() if n >= min(_LEAST_LEVEL_ROWS, len(texts_N) / 100)]
+    often = [level for level, n in counts.items() if n >= min(_LEAST_LEVEL_ROWS, rows / 100)]
     return tuple(sorted(sorted(often, key=lambda level: (-counts[level], level))[:_MOST_LEVELS]))
 
 

@@ -1,6 +1,8 @@
 """How models are trained: the model of the files in `configs/train/`."""
 
-from pydantic import Field, PositiveInt
+from typing import Literal
+
+from pydantic import Field, PositiveInt, model_validator
 
 from churnops.config import FrozenModel
 
@@ -12,6 +14,18 @@ class Network(FrozenModel):
     """Units of each hidden layer, each followed by a ReLU."""
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     """After the first hidden layer, in training only."""
+    members: int = Field(default=1, ge=1, le=64)
+    """Networks that learn side by side, each from weights of its own; the score is of their mean logit."""
+    shared: bool = False
+    """Whether the members share their weights and differ in a factor per input and unit (TabM)."""
+    bins: int = Field(default=0, ge=0, le=128)
+    """Numbers are also given in so many pieces, cut where training has equally many rows; 0: whole only."""
+
+    @model_validator(mode="after")
+    def _something_is_shared(self) -> "Network":
+        if self.shared and self.members == 1:
+            raise ValueError("shared needs members above 1: one network has nobody to share with")
+        return self
 
 
 class Schedule(FrozenModel):
@@ -28,6 +42,8 @@ class Schedule(FrozenModel):
     max_epochs: PositiveInt = 40
     patience: PositiveInt = 6
     """Stop when the validation loss has not fallen for so many epochs; the best epoch's weights are kept."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the products in a step; the weights keep 32 bits. bfloat16 is quicker where hardware knows it."""
 
 
 class Logistic(FrozenModel):

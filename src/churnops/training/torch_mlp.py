@@ -1,5 +1,6 @@
-"""The churn network in PyTorch. Shapes: N rows, B rows of a batch, D prepared inputs."""
+"""The churn network in PyTorch. Shapes: N rows, B rows of a batch, D prepared inputs, M members."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from churnops.training.dataset import Rows
-from churnops.training.epochs import Batches, learn_epochs
-from churnops.training.fit import Fit, OnEpoch, both_classes
-from churnops.training.network import Dense, NetworkSpec, first_weights, spec_of
+from churnops.training.epochs import Lesson, Span, learn_epochs
+from churnops.training.fit import Fit, OnEpoch, census
+from churnops.training.group import LONE_HOST, Host
+from churnops.training.network import Layer, NetworkSpec, Weights, first_weights, spec_of
 from churnops.training.preprocessing import Preprocessing, fit_preprocessing
 from churnops.training.recipe import Recipe
 
@@ -29,7 +32,7 @@ class TorchMlp:
     framework: ClassVar[Literal["torch"]] = "torch"
     preprocessing: Preprocessing
     network: nn.Module
-    """[N, D] -> logit [N, 1], in evaluation mode."""
+    """[N, D] -> logit [N, 1], in evaluation mode, on the CPU."""
 
     def logits(self, rows: Rows) -> npt.NDArray[np.float64]:
         """The logit of churn [N], not calibrated yet."""
@@ -41,45 +44,76 @@ class TorchMlp:
         save_file(self.network.state_dict(), folder / "network.safetensors")
 
 
-def build(spec: NetworkSpec, weights: tuple[Dense, ...]) -> nn.Sequential:
-    """The network of `spec` with these weights."""
-    layers: list[nn.Module] = []
-    for i, (inputs, outputs) in enumerate(spec.layers):
-        layers += [nn.Linear(inputs, outputs), *([nn.ReLU()] if i < len(spec.hidden) else [])]
-        layers += [nn.Dropout(spec.dropout)] if i == 0 and spec.dropout else []
-    network = nn.Sequential(*layers)
+def build(spec: NetworkSpec, weights: Weights) -> nn.Sequential:
+    """The network of `spec` with these weights. While it trains it gives each member's logit: [M, N, 1]."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    for i, layer in enumerate(spec.layers):
+        parts[layer.name] = _Members(layer) if layer.members > 1 else nn.Linear(layer.inputs, layer.outputs)
+        if i < len(spec.hidden):
+            parts[f"relu_{i}"] = nn.ReLU()
+        if i == 0 and spec.dropout:
+            parts["dropout"] = nn.Dropout(spec.dropout)
+    if spec.members > 1:
+        parts["mean"] = _Mean()
+    network = nn.Sequential(parts)
     _set_weights(network, weights)
     return network
 
 
-def weights_of(network: nn.Module) -> tuple[Dense, ...]:
-    """A copy of the weights, as every framework takes them."""
-    return tuple(
-        Dense(layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy())
-        for layer in _dense_layers(network)
-    )
+def weights_of(network: nn.Module) -> Weights:
+    """A copy of the weights, named and shaped as in every framework."""
+    return {name: tensor.cpu().numpy().copy() for name, tensor in network.state_dict().items()}
 
 
-def fit(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch) -> Fit:
+def fit(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch, host: Host = LONE_HOST) -> Fit:
     """Train on `train`, stop by the log loss on `validation`, keep the best epoch's weights.
 
-    The same rows and recipe give the same weights, bit for bit, on one kind of machine. Raises NotEnoughData
-    where either span lacks customers who left or who stayed, and Diverged.
+    In a group each process hands in the rows it holds and comes to the same network as one would with all of
+    them. The same rows and recipe give the same weights, bit for bit, on one kind of machine and in a group
+    of one size. Raises NotEnoughData where either span lacks customers who left or who stayed, and Diverged.
     """
-    both_classes(train, "train")
-    both_classes(validation, "validation")
-    preprocessing = fit_preprocessing(train)
+    trained = census(train, "train", host.group)
+    span = Span(trained.rows, census(validation, "validation", host.group).rows)
+    preprocessing = fit_preprocessing(train, bins=recipe.network.bins, group=host.group)
     spec = spec_of(recipe.network, preprocessing.width)
-    with _repeatable(recipe.seed):
-        network = build(spec, first_weights(spec, float(train.churned_N.mean()), recipe.seed))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with _repeatable():
+        network = build(spec, first_weights(spec, trained.left / trained.rows, recipe.seed)).to(device)
         learner = _Learner(
             network,
+            DistributedDataParallel(network) if host.group.size > 1 else network,
             torch.optim.AdamW(network.parameters(), weight_decay=recipe.schedule.weight_decay),
-            _Tensors.of(preprocessing, train),
-            _Tensors.of(preprocessing, validation),
+            _Tensors.of(preprocessing, train, device),
+            _Tensors.of(preprocessing, validation, device),
+            host.group.size,
+            bfloat16=recipe.schedule.precision == "bfloat16",
         )
-        history = learn_epochs(learner, len(train), recipe, on_epoch=on_epoch)
-    return Fit(TorchMlp(preprocessing, network.eval()), history)
+        history = learn_epochs(learner, span, recipe, on_epoch=on_epoch, host=host)
+    return Fit(TorchMlp(preprocessing, network.cpu().eval()), history)
+
+
+class _Members(nn.Module):
+    """A dense layer of several members, each with inputs of its own or, in the first layer, the same."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.shared = layer.shared
+        for name, shape in layer.shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape)))
+
+    def forward(self, x_MBI: Tensor) -> Tensor:
+        """[M, B, I] or [B, I] -> [M, B, O]."""
+        part = dict(self.named_parameters())
+        if self.shared:
+            return (x_MBI * part["scale_in"]) @ part["weight"] * part["scale_out"] + part["bias"]
+        return x_MBI @ part["weight"] + part["bias"]
+
+
+class _Mean(nn.Module):
+    """What the members say together, once they have learnt."""
+
+    def forward(self, logit_MB1: Tensor) -> Tensor:
+        return logit_MB1 if self.training else logit_MB1.mean(0)
 
 
 @dataclass(frozen=True)
@@ -88,55 +122,75 @@ class _Tensors:
     y_N: Tensor
 
     @classmethod
-    def of(cls, preprocessing: Preprocessing, rows: Rows) -> "_Tensors":
+    def of(cls, preprocessing: Preprocessing, rows: Rows, device: torch.device) -> "_Tensors":
         return cls(
-            torch.from_numpy(preprocessing.apply(rows)), torch.from_numpy(rows.churned_N.astype(np.float32))
+            torch.from_numpy(preprocessing.apply(rows)).to(device),
+            torch.from_numpy(rows.churned_N.astype(np.float32)).to(device),
         )
 
 
 @dataclass(frozen=True)
 class _Learner:
     network: nn.Module
-    optimiser: torch.optim.Optimizer
+    stepping: nn.Module
+    """The network itself, or what takes the mean of its gradients over the group."""
+    optimiser: torch.optim.AdamW
     train: _Tensors
     validation: _Tensors
+    processes: int
+    bfloat16: bool
 
-    def learn(self, batches: Batches, learning_rate: float) -> npt.NDArray[np.float64]:
+    def learn(self, lesson: Lesson) -> npt.NDArray[np.float64]:
+        torch.manual_seed(lesson.seed)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = lesson.learning_rate
         self.network.train()
-        return np.array([self._step(torch.from_numpy(index_B)) for index_B in batches])
+        pairs = zip(lesson.batches, lesson.sizes, strict=True)
+        return np.array([self._step(torch.from_numpy(index_B), size) for index_B, size in pairs])
 
     def validation_loss(self) -> float:
-        return _loss(_logits(self.network, self.validation.x_ND), self.validation.y_N).item()
+        return _losses(_logits(self.network, self.validation.x_ND), self.validation.y_N).sum().item()
 
-    def weights(self) -> tuple[Dense, ...]:
+    def weights(self) -> Weights:
         return weights_of(self.network)
 
-    def load(self, weights: tuple[Dense, ...]) -> None:
+    def load(self, weights: Weights) -> None:
         _set_weights(self.network, weights)
 
-    def _step(self, rows_B: Tensor) -> float:
+    def momentum(self) -> Weights:
+        by_number = self.optimiser.state_dict()["state"]
+        return {
+            f"{number}/{name}": tensor.cpu().numpy().copy()
+            for number, remembered in by_number.items()
+            for name, tensor in remembered.items()
+        }
+
+    def load_momentum(self, momentum: Weights) -> None:
+        by_number: dict[int, dict[str, Tensor]] = {}
+        for place, array in momentum.items():
+            number, _, name = place.partition("/")
+            by_number.setdefault(int(number), {})[name] = torch.from_numpy(array.copy())
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": by_number})
+
+    def _step(self, rows_B: Tensor, size: int) -> float:
         self.optimiser.zero_grad(set_to_none=True)
-        loss = _loss(self.network(self.train.x_ND[rows_B]).squeeze(1), self.train.y_N[rows_B])
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        with torch.autocast(rows_B.device.type, torch.bfloat16, enabled=self.bfloat16):
+            logit = self.stepping(self.train.x_ND[rows_B]).squeeze(-1)
+        losses = _losses(logit.float(), self.train.y_N[rows_B])
+        members = logit.shape[0] if logit.dim() > 1 else 1
+        loss = losses.sum() / (size * members)
+        # Of the gradients in a group the mean is taken, and their sum is wanted.
+        (loss * self.processes).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
         self.optimiser.step()
         return loss.item()
 
 
-def _dense_layers(network: nn.Module) -> list[nn.Linear]:
-    return [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+def _set_weights(network: nn.Module, weights: Weights) -> None:
+    network.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in weights.items()})
 
 
-def _set_weights(network: nn.Module, weights: tuple[Dense, ...]) -> None:
-    with torch.no_grad():
-        for layer, dense in zip(_dense_layers(network), weights, strict=True):
-            layer.weight.copy_(torch.from_numpy(dense.weight))
-            layer.bias.copy_(torch.from_numpy(dense.bias))
-
-
-def _loss(logit_N: Tensor, y_N: Tensor) -> Tensor:
-    return nn.functional.binary_cross_entropy_with_logits(logit_N, y_N)
+def _losses(logit: Tensor, y_N: Tensor) -> Tensor:
+    return nn.functional.binary_cross_entropy_with_logits(logit, y_N.expand_as(logit), reduction="none")
 
 
 def _logits(network: nn.Module, x_ND: Tensor) -> Tensor:
@@ -146,11 +200,10 @@ def _logits(network: nn.Module, x_ND: Tensor) -> Tensor:
 
 
 @contextmanager
-def _repeatable(seed: int) -> Iterator[None]:
+def _repeatable() -> Iterator[None]:
     """One thread, since sums in another order are other sums; the generator is put back afterwards."""
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
         torch.set_num_threads(1)
         try:
             yield

@@ -1,0 +1,90 @@
+"""Processes that train one network together: what they tell each other, and which rows each of them holds."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Index = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process of a group is found."""
+
+    rank: int
+    addresses: tuple[str, ...]
+    """`host:port` of every process, by rank."""
+    device: int = 0
+    """Which of its machine's GPUs is its own, if there are any."""
+
+
+class Group(Protocol):
+    """All processes of one training, seen from one of them."""
+
+    @property
+    def rank(self) -> int:
+        """The number of this process; 0 is the one that writes."""
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+
+    def gather(self, content: bytes) -> list[bytes]:
+        """What each of them hands in here, in the order of their ranks. All must call it, equally often."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A group of one."""
+
+    rank: int = 0
+    size: int = 1
+
+    def gather(self, content: bytes) -> list[bytes]:
+        """What was handed in."""
+        return [content]
+
+
+ALONE = Alone()
+
+
+@dataclass(frozen=True)
+class Host:
+    """One process that learns: its group, the rows it holds, and where it leaves its checkpoints."""
+
+    group: Group = ALONE
+    number_N: Index | None = None
+    """The number of each of its training rows among the rows of all; None: it holds all, in their order."""
+    checkpoint: Path | None = None
+    """Written by rank 0 after every epoch, and read when training begins. None: nothing is kept."""
+
+    def own(self, batches: Sequence[Index]) -> list[Index]:
+        """Those rows of each batch that are here, as places among the rows held."""
+        if self.number_N is None:
+            return list(batches)
+        place_of = np.full(sum(map(len, batches)), -1, dtype=np.intp)
+        place_of[self.number_N] = np.arange(self.number_N.size)
+        here = (place_of[batch] for batch in batches)
+        return [places[places >= 0] for places in here]
+
+
+LONE_HOST = Host()
+"""This process alone, without checkpoints."""
+
+
+def gather_array(group: Group, values_N: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The one-dimensional arrays of all processes, one after another; of one type, of any length each."""
+    if group.size == 1:
+        return values_N
+    parts = group.gather(values_N.tobytes())
+    return np.concatenate([np.frombuffer(part, dtype=values_N.dtype) for part in parts])
+
+
+def gather_json(group: Group, value: Any) -> list[Any]:
+    """The JSON value of each process."""
+    return [json.loads(content) for content in group.gather(json.dumps(value).encode())]

@@ -1,0 +1,79 @@
+"""Processes that train together under TensorFlow's MultiWorkerMirroredStrategy.
+
+Its variables are not used: each process holds the whole network and makes the same step from the same sums.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from churnops.training.group import Place
+
+
+@dataclass(frozen=True)
+class KerasGroup:
+    """A `Group`, and the sums of gradients."""
+
+    strategy: Any
+    rank: int
+    size: int
+    gathered: Callable[[tf.Tensor], tf.Tensor]
+    """Stacks the arrays of all processes, which have one length: [N] int32 -> [size, N]."""
+
+    def gather(self, content: bytes) -> list[bytes]:
+        """What each of them hands in, by rank."""
+        lengths = self.gathered(tf.constant([len(content)])).numpy().ravel()
+        padded = np.zeros(max(1, -(-int(lengths.max()) // 4)), np.int32)  # collectives know no bytes
+        padded.view(np.uint8)[: len(content)] = np.frombuffer(content, np.uint8)
+        everyone = self.gathered(tf.constant(padded)).numpy()
+        return [part.tobytes()[:length] for part, length in zip(everyone, lengths, strict=True)]
+
+    def summed(
+        self, step: Callable[[], tuple[tf.Tensor, list[tf.Tensor]]]
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """What `step` gives, its gradients summed over the group; inside a tf.function."""
+
+        def everyones() -> tuple[tf.Tensor, list[tf.Tensor]]:
+            loss, gradients = step()
+            context = tf.distribute.get_replica_context()
+            return loss, context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+
+        loss, gradients = self.strategy.run(everyones)
+        return _only(loss), [_only(one) for one in gradients]
+
+
+def _gathering(strategy: Any) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What stacks the arrays of all processes, which have one length: [N] -> [size, N]."""
+
+    def gathered(own_N: tf.Tensor) -> tf.Tensor:
+        def everyones() -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_gather(own_N[tf.newaxis], axis=0)
+
+        return _only(strategy.run(everyones))
+
+    compiled: Callable[[tf.Tensor], tf.Tensor] = tf.function(
+        gathered, input_signature=[tf.TensorSpec([None], tf.int32)]
+    )
+    return compiled
+
+
+def _only(value: Any) -> tf.Tensor:
+    """Of the one device a process has."""
+    return getattr(value, "values", (value,))[0]
+
+
+@contextmanager
+def joined(place: Place) -> Iterator[KerasGroup]:
+    """Meet the others; TensorFlow parts from them when the process ends."""
+    gpus = tf.config.list_physical_devices("GPU")
+    tf.config.set_visible_devices(gpus[place.device : place.device + 1], "GPU")
+    task = {"type": "worker", "index": place.rank}
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": place.addresses}, "task": task})
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    yield KerasGroup(strategy, place.rank, len(place.addresses), _gathering(strategy))

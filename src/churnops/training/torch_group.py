@@ -1,0 +1,60 @@
+"""Processes that train together under PyTorch: gloo between processors, NCCL between GPUs."""
+
+import datetime as dt
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import distributed
+
+from churnops.training.group import Place
+
+_PATIENCE = dt.timedelta(minutes=10)  # how long a step may take the slowest of them
+
+
+@dataclass(frozen=True)
+class TorchGroup:
+    """A `Group`; DistributedDataParallel uses the same connections."""
+
+    rank: int
+    size: int
+
+    def gather(self, content: bytes) -> list[bytes]:
+        """What each of them hands in, by rank."""
+        lengths = [int(one) for one in self._gathered(torch.tensor([len(content)]))]
+        padded = torch.zeros(max(1, *lengths), dtype=torch.uint8)
+        padded[: len(content)] = (
+            torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else padded[:0]
+        )
+        everyone = self._gathered(padded)
+        return [part[:length].numpy().tobytes() for part, length in zip(everyone, lengths, strict=True)]
+
+    def _gathered(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        distributed.all_gather(parts, tensor)
+        return parts
+
+
+@contextmanager
+def joined(place: Place | None) -> Iterator[TorchGroup]:
+    """Meet the others, and part when done. Without a place, where torchrun's variables say."""
+    gpus = torch.cuda.is_available()
+    if gpus:
+        torch.cuda.set_device(place.device if place else int(os.environ["LOCAL_RANK"]))
+    backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
+    if place is None:
+        distributed.init_process_group(backend, init_method="env://", timeout=_PATIENCE)
+    else:
+        distributed.init_process_group(
+            backend,
+            init_method=f"tcp://{place.addresses[0]}",
+            rank=place.rank,
+            world_size=len(place.addresses),
+            timeout=_PATIENCE,
+        )
+    try:
+        yield TorchGroup(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()
