@@ -10,8 +10,8 @@ import pytest
 from churnops.config import Settings
 from churnops.data_config import DataConfig
 from churnops.engines.on_duckdb import DuckDB
-from churnops.jobs.steps.audit import audit_step, read_groups, read_rounds
-from churnops.jobs.steps.candidate import candidate_step
+from churnops.jobs.steps.audit import Prepared, audit_step, read_groups, read_rounds
+from churnops.jobs.steps.candidate import Here, candidate_step
 from churnops.jobs.steps.cleaning import clean_step
 from churnops.jobs.steps.dataset import dataset_step
 from churnops.jobs.steps.evaluation import evaluation_step, read_figures
@@ -55,10 +55,12 @@ def run_steps(rows, folder: Path):
     cleaned = clean_step(CONFIG, Settings(source_dir=folder), engine, ledger)
     dataset = dataset_step(CONFIG, engine, cleaned, ledger)
     audited = audit_step(CONFIG, cleaned, dataset, ledger)
+    prepared = Prepared(dataset, audited)
     candidates = {
-        name: candidate_step(name, RECIPE, dataset, audited, ledger) for name in ("single_column", "logistic")
+        name: candidate_step(name, RECIPE, prepared, ledger, trainer=Here())
+        for name in ("single_column", "logistic")
     }
-    evaluated = evaluation_step(candidates, audited, RECIPE, reference="single_column", ledger=ledger)
+    evaluated = evaluation_step(candidates, prepared, RECIPE, reference="single_column", ledger=ledger)
     return {"clean": cleaned, "dataset": dataset, "audit": audited, "evaluation": evaluated, **candidates}
 
 

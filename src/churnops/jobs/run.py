@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from churnops.bundle.bundle import write_bundle
@@ -11,8 +11,8 @@ from churnops.data_config import DataConfig
 from churnops.engines.on_duckdb import DuckDB
 from churnops.jobs.promote import promote
 from churnops.jobs.report import PREDICTIONS, REPORT, RESULT, write_report
-from churnops.jobs.steps.audit import audit_step
-from churnops.jobs.steps.candidate import candidate_step
+from churnops.jobs.steps.audit import Prepared, audit_step
+from churnops.jobs.steps.candidate import Here, Trainer, candidate_step
 from churnops.jobs.steps.cleaning import clean_step
 from churnops.jobs.steps.dataset import dataset_step
 from churnops.jobs.steps.equivalence import equivalence_step
@@ -43,6 +43,8 @@ class Plan:
     gates: Gates
     at: dt.datetime
     actor: str
+    trainer: Trainer = field(default_factory=Here)
+    """Where networks learn."""
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -88,13 +90,16 @@ def _compare(plan: Plan, settings: Settings, engine: DuckDB, ledger: Ledger) -> 
     cleaned = clean_step(config, settings, engine, ledger)
     dataset = dataset_step(config, engine, cleaned, ledger)
     audited = audit_step(config, cleaned, dataset, ledger)
-    candidates = {name: candidate_step(name, recipe, dataset, audited, ledger) for name in plan.candidates}
+    prepared = Prepared(dataset, audited)
+    candidates = {
+        name: candidate_step(name, recipe, prepared, ledger, trainer=plan.trainer) for name in plan.candidates
+    }
     evaluated = evaluation_step(
-        candidates, audited, recipe, reference=one_column(config.shape), ledger=ledger
+        candidates, prepared, recipe, reference=one_column(config.shape), ledger=ledger
     )
     steps = {"clean": cleaned, "dataset": dataset, "audit": audited, "evaluation": evaluated, **candidates}
     if candidates.keys() >= {*NETWORKS}:
-        steps["equivalence"] = equivalence_step(recipe, dataset, audited, ledger)
+        steps["equivalence"] = equivalence_step(recipe, prepared, ledger)
     return steps
 
 

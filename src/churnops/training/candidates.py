@@ -1,12 +1,14 @@
 """Which models compete, by name; a framework is imported when its candidate is fitted."""
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from typing import Literal
 
 from churnops.errors import ConfigError
 from churnops.training.dataset import Rows
 from churnops.training.fit import Fit, OnEpoch
+from churnops.training.group import ALONE, LONE_HOST, Group, Host, Place
 from churnops.training.recipe import Recipe
 
 FRAMEWORKS = ("lightgbm", "torch", "tensorflow")
@@ -45,17 +47,43 @@ def candidates_of(shape: Shape, frameworks: Collection[str]) -> tuple[str, ...]:
     return (*plain, *(name for name in FRAMEWORKS if name in frameworks))
 
 
-def fit(name: str, train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch) -> Fit:
-    """Fit the candidate `name`; raises ValueError where there is none, NotEnoughData, and Diverged."""
+def joined(name: str, place: Place | None) -> AbstractContextManager[Group]:
+    """The group of processes that fit the network `name` together; without a place, this one alone."""
+    match name if place else None:
+        case "torch":
+            from churnops.training import torch_group
+
+            return torch_group.joined(place)
+        case "tensorflow" if place:
+            from churnops.training import keras_group
+
+            return keras_group.joined(place)
+        case _:
+            return nullcontext(ALONE)
+
+
+def fit(  # noqa: PLR0913 - the trainers' five, and which of them
+    name: str,
+    train: Rows,
+    validation: Rows,
+    recipe: Recipe,
+    *,
+    on_epoch: OnEpoch,
+    host: Host = LONE_HOST,
+) -> Fit:
+    """Fit the candidate `name`; raises ValueError where there is none, NotEnoughData, and Diverged.
+
+    Networks are fitted by all processes of `host`'s group, which may keep checkpoints; others need neither.
+    """
     match name:
         case "torch":
             from churnops.training import torch_mlp
 
-            return torch_mlp.fit(train, validation, recipe, on_epoch=on_epoch)
+            return torch_mlp.fit(train, validation, recipe, on_epoch=on_epoch, host=host)
         case "tensorflow":
             from churnops.training import keras_mlp
 
-            return keras_mlp.fit(train, validation, recipe, on_epoch=on_epoch)
+            return keras_mlp.fit(train, validation, recipe, on_epoch=on_epoch, host=host)
         case "lightgbm":
             from churnops.training import baselines
 

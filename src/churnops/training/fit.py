@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from churnops.errors import NotEnoughData
 from churnops.training.dataset import Rows
@@ -24,13 +24,14 @@ class Epoch:
 
 
 OnEpoch = Callable[[Epoch], None]
+Model = Union["TorchMlp", "KerasMlp", "Linear", "Boosted", "BgNbd"]
 
 
 @dataclass(frozen=True)
 class Fit:
     """A fitted model, and how it came about."""
 
-    model: "TorchMlp | KerasMlp | Linear | Boosted | BgNbd"
+    model: Model
     history: tuple[Epoch, ...] = ()
 
 

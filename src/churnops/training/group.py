@@ -1,7 +1,9 @@
 """Processes that train one network together: what they tell each other, and which rows each of them holds."""
 
 import json
+import socket
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +23,16 @@ class Place:
     """`host:port` of every process, by rank."""
     device: int = 0
     """Which of its machine's GPUs is its own, if there are any."""
+
+
+def local_places(processes: int) -> list[Place]:
+    """Places for processes of this machine, at ports that are free now."""
+    with ExitStack() as open_at_once:
+        sockets = [
+            open_at_once.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(processes)
+        ]
+        addresses = tuple(f"127.0.0.1:{one.getsockname()[1]}" for one in sockets)
+    return [Place(rank, addresses, device=rank) for rank in range(processes)]
 
 
 class Group(Protocol):

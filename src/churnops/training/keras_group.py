@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from churnops.errors import ProcessLost
 from churnops.training.group import Place
 
 
@@ -70,10 +71,15 @@ def _only(value: Any) -> tf.Tensor:
 
 @contextmanager
 def joined(place: Place) -> Iterator[KerasGroup]:
-    """Meet the others; TensorFlow parts from them when the process ends."""
+    """Meet the others; they part when the process ends. Raises ProcessLost where one of them is gone."""
     gpus = tf.config.list_physical_devices("GPU")
     tf.config.set_visible_devices(gpus[place.device : place.device + 1], "GPU")
     task = {"type": "worker", "index": place.rank}
     os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": place.addresses}, "task": task})
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    yield KerasGroup(strategy, place.rank, len(place.addresses), _gathering(strategy))
+    try:
+        yield KerasGroup(strategy, place.rank, len(place.addresses), _gathering(strategy))
+    except tf.errors.OpError as error:
+        if "ollective" in error.message:
+            raise ProcessLost(f"a process lost those it trains with: {error.message}") from error
+        raise

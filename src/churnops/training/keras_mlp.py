@@ -38,6 +38,11 @@ class KerasMlp:
         x_ND = tf.constant(self.preprocessing.apply(rows))
         return np.asarray(_logits(self.network, x_ND).numpy(), dtype=np.float64)
 
+    @property
+    def weights(self) -> Weights:
+        """A copy of what it has learnt."""
+        return weights_of(self.network)
+
     def save(self, folder: Path) -> None:
         """The network as `network.keras`, Keras' own format."""
         self.network.save(folder / "network.keras")

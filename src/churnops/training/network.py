@@ -3,6 +3,7 @@
 Shapes: M members, I inputs and O outputs of a layer.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -96,6 +97,12 @@ def first_weights(spec: NetworkSpec, churn_rate: float, seed: int) -> Weights:
     weights[f"{layer.name}.weight"] *= np.float32(0.1)
     weights[f"{layer.name}.bias"] += np.float32(np.log(churn_rate / (1.0 - churn_rate)))
     return weights
+
+
+def digest(weights: Weights) -> str:
+    """The SHA-256 of all tensors, in the order of their names: equal networks, equal digests."""
+    contents = (f"{name}{weights[name].shape}".encode() + weights[name].tobytes() for name in sorted(weights))
+    return hashlib.sha256(b"".join(contents)).hexdigest()
 
 
 def epoch_batches(rows: int, batch_size: int, *, seed: int, epoch: int) -> list[npt.NDArray[np.intp]]:

@@ -27,6 +27,19 @@ class Rounds:
     """By time the one that was tested. By fold one that learns from all but fold 0, which calibrates it."""
 
     @property
+    def fits(self) -> tuple[Round, ...]:
+        """All of them, the one that becomes the bundle at the end."""
+        return self.tested if self.bundled is self.tested[0] else (*self.tested, self.bundled)
+
+    def share(self, rank: int, size: int) -> "Rounds":
+        """What falls to one of `size` processes: every row of a fit to exactly one."""
+        fits = [
+            Round(*(index_N[rank::size] for index_N in (one.train_N, one.validation_N, one.test_N)))
+            for one in self.fits
+        ]
+        return Rounds(tuple(fits[: len(self.tested)]), fits[-1])
+
+    @property
     def test_N(self) -> Index:
         """All rows that are tested, round after round."""
         return np.concatenate([one.test_N for one in self.tested])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
+from churnops.errors import ProcessLost
 from churnops.training.group import Place
 
 _PATIENCE = dt.timedelta(minutes=10)  # how long a step may take the slowest of them
@@ -39,7 +40,10 @@ class TorchGroup:
 
 @contextmanager
 def joined(place: Place | None) -> Iterator[TorchGroup]:
-    """Meet the others, and part when done. Without a place, where torchrun's variables say."""
+    """Meet the others, and part when done. Without a place, where torchrun's variables say.
+
+    Raises ProcessLost where one of them is gone.
+    """
     gpus = torch.cuda.is_available()
     if gpus:
         torch.cuda.set_device(place.device if place else int(os.environ["LOCAL_RANK"]))
@@ -56,5 +60,9 @@ def joined(place: Place | None) -> Iterator[TorchGroup]:
         )
     try:
         yield TorchGroup(distributed.get_rank(), distributed.get_world_size())
+    except RuntimeError as error:  # gloo raises nothing more special
+        if "gloo" in str(error) or isinstance(error, distributed.DistError):
+            raise ProcessLost(f"a process lost those it trains with: {error}") from error
+        raise
     finally:
         distributed.destroy_process_group()

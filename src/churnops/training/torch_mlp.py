@@ -39,6 +39,11 @@ class TorchMlp:
         x_ND = torch.from_numpy(self.preprocessing.apply(rows))
         return np.asarray(_logits(self.network, x_ND).double().numpy())
 
+    @property
+    def weights(self) -> Weights:
+        """A copy of what it has learnt."""
+        return weights_of(self.network)
+
     def save(self, folder: Path) -> None:
         """The weights as `network.safetensors`, the layers named as in the state dict."""
         save_file(self.network.state_dict(), folder / "network.safetensors")

@@ -1,46 +1,99 @@
-"""Work in a process of its own: two frameworks never meet in one, and its memory goes when it ends."""
+"""Work in processes of its own: two frameworks never meet in one, and their memory goes when they end."""
 
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from multiprocessing.process import BaseProcess
+from typing import Any, NamedTuple
 
-from churnops.errors import ChurnopsError
+from churnops.errors import ChurnopsError, ProcessLost
 from churnops.progress import Tell
 
 Work = Callable[[Any, Tell], None]
 """A function of a module, given its task and whom to tell."""
 
+_GRACE_SECONDS = 5.0  # for the others to say what they know, once one has failed
+
 
 def apart(work: Work, task: Any, tell: Tell) -> None:
-    """Do `work(task, tell)` in another process; raise what it raises, and ChurnopsError when it is killed.
+    """Do `work(task, tell)` in another process; raise what it raises, and ProcessLost when it is killed.
 
     It ends with this process, however this one ends.
     """
+    together(work, [task], tell)
+
+
+def together(work: Work, tasks: Sequence[Any], tell: Tell) -> None:
+    """Do `work` for each task in a process of its own, all at once. The first that fails ends all.
+
+    Raises the error that began it: what one of them raised, ProcessLost for one that was killed, and last of
+    all what the others say of having lost it.
+    """
+    crew: list[_Member] = []
+    try:
+        crew += (_begin(work, task) for task in tasks)
+        problems = list(_problems(crew, tell))
+    finally:
+        for member in crew:
+            member.process.kill()
+            member.process.join()
+    if problems:
+        raise min(problems, key=lambda problem: isinstance(problem, ProcessLost))
+
+
+class _Member(NamedTuple):
+    process: BaseProcess
+    pipe: Connection
+    """What it says."""
+
+
+def _begin(work: Work, task: Any) -> _Member:
     context = multiprocessing.get_context("spawn")  # a fork would take over threads that hold locks
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(work, task, theirs))
     process.start()
     theirs.close()
-    problem: Exception | None = None
+    return _Member(process, ours)
+
+
+def _problems(crew: Sequence[_Member], tell: Tell) -> Iterator[Exception]:
+    """Pass on what they tell until all have ended, or until one has failed and the others had a moment."""
+    talking: dict[Any, tuple[int, BaseProcess]] = {
+        member.pipe: (number, member.process) for number, member in enumerate(crew, start=1)
+    }
+    failed = False
+    while talking and (ready := wait(talking, _GRACE_SECONDS if failed else None)):
+        for pipe in ready:
+            problem = _heard(pipe, tell)
+            if isinstance(problem, EOFError):
+                number, process = talking.pop(pipe)
+                process.join()
+                problem = _ended(process.exitcode, f"process {number} of {len(crew)}")
+            if problem:
+                failed = True
+                yield problem
+
+
+def _heard(pipe: Any, tell: Tell) -> Exception | None:
+    """The problem it speaks of; EOFError when it has nothing more to say."""
     try:
-        while True:
-            said = ours.recv()
-            if isinstance(said, Exception):
-                problem = said
-            else:
-                tell(*said)
-    except EOFError:
-        process.join()
-    finally:
-        process.kill()
-    if problem:
-        raise problem
-    if process.exitcode:
-        raise ChurnopsError(f"{_reason(process.exitcode)} while it was training")
+        said = pipe.recv()
+    except EOFError as end:
+        return end
+    if isinstance(said, Exception):
+        return said
+    tell(*said)
+    return None
+
+
+def _ended(exitcode: int | None, who: str) -> ProcessLost | None:
+    if not exitcode:
+        return None
+    how = f"was ended by signal {-exitcode}" if exitcode < 0 else f"ended with {exitcode}"
+    return ProcessLost(f"{who} {how} while it was training; again, training goes on from the last epoch")
 
 
 def _do(work: Work, task: Any, pipe: Connection) -> None:
@@ -58,9 +111,3 @@ def _end_with_parent() -> None:
     if parent:
         wait([parent.sentinel])
         os._exit(1)
-
-
-def _reason(exitcode: int) -> str:
-    return (
-        f"a process was ended by signal {-exitcode}" if exitcode < 0 else f"a process ended with {exitcode}"
-    )

@@ -1,6 +1,7 @@
 """Step 3: what the data knows that it should not, and which rows may learn from which."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,45 @@ def audit_step(config: DataConfig, cleaned: Done, dataset: Done, ledger: Ledger)
         pq.write_table(pa.table({"assigned": assigned_N, "group": group_N}), to / _SPLIT)
 
     return ledger.step("audit", depends_on, work)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What models learn from: the dataset, and what the audit left of it."""
+
+    dataset: Done
+    audited: Done
+
+    @property
+    def depends_on(self) -> dict[str, str]:
+        """The keys of both."""
+        return {"dataset": self.dataset.key, "audit": self.audited.key}
+
+    @property
+    def address(self) -> str:
+        """Of the dataset's table."""
+        return str(self.dataset.folder / DATASET)
+
+    @property
+    def horizon_days(self) -> int:
+        """How far labels look ahead; 0 where nobody said."""
+        plan = read_about(self.dataset)["plan"]
+        return int(plan["horizon_days"]) if plan else 0
+
+    @property
+    def columns(self) -> Columns:
+        """The features left to learn from."""
+        return read_columns(self.audited)
+
+    @property
+    def rounds(self) -> Rounds:
+        """Which rows of the dataset, in its order, learn, calibrate and are tested."""
+        return read_rounds(self.audited)
+
+    @property
+    def groups(self) -> Index:
+        """A number per row, shared by a customer's snapshots and by twins."""
+        return read_groups(self.audited)
 
 
 def read_findings(audited: Done) -> tuple[Finding, ...]:

@@ -8,8 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from churnops.jobs.steps.apart import apart
-from churnops.jobs.steps.audit import read_columns, read_rounds
-from churnops.jobs.steps.dataset import DATASET
+from churnops.jobs.steps.audit import Prepared
 from churnops.jobs.steps.ledger import Done, Ledger, write_json
 from churnops.progress import Tell
 from churnops.training.candidates import NETWORKS, fit
@@ -30,7 +29,7 @@ class _Task:
     to: Path
 
 
-def equivalence_step(recipe: Recipe, dataset: Done, audited: Done, ledger: Ledger) -> Done:
+def equivalence_step(recipe: Recipe, prepared: Prepared, ledger: Ledger) -> Done:
     """One epoch in either framework without dropout, from the same weights and in the same batches."""
     quiet = recipe.model_copy(
         update={
@@ -40,7 +39,7 @@ def equivalence_step(recipe: Recipe, dataset: Done, audited: Done, ledger: Ledge
     )
 
     def work(to: Path) -> None:
-        where = (str(dataset.folder / DATASET), read_columns(audited), read_rounds(audited).bundled, to)
+        where = (prepared.address, prepared.columns, prepared.rounds.bundled, to)
         for framework in NETWORKS:
             apart(_learn, _Task(framework, quiet, *where), ledger.tell)
         loss_by_framework = [np.load(to / f"{framework}.losses.npy") for framework in NETWORKS]
@@ -51,7 +50,7 @@ def equivalence_step(recipe: Recipe, dataset: Done, audited: Done, ledger: Ledge
         }
         write_json(to / _DIFFERENCES, differences)
 
-    depends_on = {"dataset": dataset.key, "audit": audited.key, "recipe": quiet.model_dump(mode="json")}
+    depends_on = {**prepared.depends_on, "recipe": quiet.model_dump(mode="json")}
     return ledger.step("equivalence", depends_on, work)
 
 

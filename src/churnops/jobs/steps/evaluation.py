@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from churnops.evaluation.intervals import bootstrap, intervals, paired_difference
-from churnops.jobs.steps.audit import read_groups, read_rounds
-from churnops.jobs.steps.candidate import read_facts, read_predictions
+from churnops.jobs.steps.audit import Prepared
+from churnops.jobs.steps.candidate import read_facts, read_scores
 from churnops.jobs.steps.ledger import Done, Ledger, write_json
 from churnops.training.candidates import NETWORKS
 from churnops.training.recipe import Recipe
@@ -19,7 +19,7 @@ _FIGURES = "evaluation.json"
 
 
 def evaluation_step(
-    candidates: Mapping[str, Done], audited: Done, recipe: Recipe, *, reference: str, ledger: Ledger
+    candidates: Mapping[str, Done], prepared: Prepared, recipe: Recipe, *, reference: str, ledger: Ledger
 ) -> Done:
     """Test figures with intervals, and every candidate's scores side by side.
 
@@ -31,11 +31,11 @@ def evaluation_step(
         by_validation = sorted(facts, key=lambda name: -facts[name].validation_auc)
         chosen = by_validation[0]
         best_baseline = next(name for name in by_validation if name not in NETWORKS)
-        predictions = _side_by_side(candidates)
+        predictions = _side_by_side(candidates, prepared)
         drawn = bootstrap(
             predictions["churned"].to_numpy(),
             {name: predictions[name].to_numpy() for name in candidates},
-            groups=read_groups(audited)[read_rounds(audited).test_N],
+            groups=prepared.groups[prepared.rounds.test_N],
             resamples=recipe.resamples,
             seed=recipe.seed,
         )
@@ -62,9 +62,10 @@ def read_figures(evaluated: Done) -> dict[str, Any]:
     return figures
 
 
-def _side_by_side(candidates: Mapping[str, Done]) -> pa.Table:
-    tables = {name: read_predictions(done) for name, done in candidates.items()}
-    together = next(iter(tables.values())).drop_columns(["score"])
-    for name, table in tables.items():
-        together = together.append_column(name, table["score"])
+def _side_by_side(candidates: Mapping[str, Done], prepared: Prepared) -> pa.Table:
+    """`customer_id`, `as_of`, `churned` of the tested rows, and a column of scores per candidate."""
+    tested = pq.read_table(prepared.address, columns=["customer_id", "as_of", "churned"])
+    together = tested.take(prepared.rounds.test_N)
+    for name, done in candidates.items():
+        together = together.append_column(name, pa.array(read_scores(done)))
     return together

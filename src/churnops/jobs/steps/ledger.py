@@ -65,13 +65,16 @@ class Ledger:
         self.tell(name, "done")
         return done
 
+    def key(self, name: str, depends_on: Mapping[str, Any]) -> str:
+        """What the finished step is known by."""
+        return _digest({"step": name, "code": code_fingerprint(), **depends_on})
+
     def is_done(self, name: str, depends_on: Mapping[str, Any]) -> bool:
         """Whether `step` would keep what is there."""
         return _is_whole(self._done(name, depends_on))
 
     def _done(self, name: str, depends_on: Mapping[str, Any]) -> Done:
-        key = _digest({"step": name, "code": code_fingerprint(), **depends_on})
-        return Done(self.folder / name, key)
+        return Done(self.folder / name, self.key(name, depends_on))
 
 
 def run_folder(settings: Settings, name: str) -> Path:

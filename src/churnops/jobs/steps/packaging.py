@@ -1,65 +1,75 @@
 """The chosen candidate as a bundle: its graph, and a manifest an auditor and a server can work from."""
 
 import hashlib
-import subprocess
 from collections.abc import Mapping
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-import churnops
 from churnops.bundle.bundle import Bundle
 from churnops.bundle.manifest import InputColumn, Manifest, Metric
 from churnops.data_config import DataConfig
 from churnops.features.definitions import declared, feature_hash, taken
-from churnops.jobs.steps.audit import read_columns, read_findings, read_rounds
-from churnops.jobs.steps.candidate import MODEL, read_facts
+from churnops.jobs.steps.audit import Prepared, read_findings
+from churnops.jobs.steps.candidate import read_facts
 from churnops.jobs.steps.cleaning import fingerprint
-from churnops.jobs.steps.dataset import DATASET, read_about
+from churnops.jobs.steps.dataset import read_about
 from churnops.jobs.steps.evaluation import read_figures
+from churnops.jobs.steps.learning import MODEL, Facts
 from churnops.jobs.steps.ledger import Done
 from churnops.training.dataset import Rows, read_rows
 from churnops.training.recipe import Recipe
 
-_LIBRARIES = ("duckdb", "lightgbm", "numpy", "onnx", "onnxruntime", "scikit-learn", "torch")
-
 
 def make_bundle(config: DataConfig, recipe: Recipe, steps: Mapping[str, Done], *, candidate: str) -> Bundle:
     """The bundle of one candidate. It holds no clock time."""
-    figures, about = read_figures(steps["evaluation"]), read_about(steps["dataset"])
-    facts, graph = read_facts(steps[candidate]), (steps[candidate].folder / MODEL).read_bytes()
-    rows = read_rows(str(steps["dataset"].folder / DATASET), read_columns(steps["audit"]))
-    learnt = rows.take(read_rounds(steps["audit"]).bundled.train_N)
-    texts = {f["name"]: f["text"] for f in about["features"]}
-    # A feature made of purchases is undefined for some customers, whether or not training met one.
-    inputs = _inputs(learnt, texts, nullable=config.shape == "purchases")
+    facts, figures = read_facts(steps[candidate]), read_figures(steps["evaluation"])
+    metrics = {name: Metric(**metric) for name, metric in figures["metrics"][facts.name].items()}
+    known = known_before(config, steps["clean"], Prepared(steps["dataset"], steps["audit"]))
+    return bundle_of(known, recipe, facts, metrics, (steps[candidate].folder / MODEL).read_bytes())
+
+
+def bundle_of(
+    known: Mapping[str, Any], recipe: Recipe, facts: Facts, metrics: Mapping[str, Metric], graph: bytes
+) -> Bundle:
+    """What was known before training, and what training came to."""
     manifest = Manifest(
-        name=config.name,
+        **known,
         candidate=facts.name,
-        inputs=inputs,
-        ignored_columns=_ignored(config, inputs),
         threshold=facts.threshold,
-        shape=config.shape,
-        config_version=config.version,
-        horizon_days=config.churn.horizon_days if config.churn else None,
-        active_days=config.churn.active_days if config.churn else None,
-        spans=spans(config, about),
-        feature_hash=feature_hash(taken(config, [column.name for column in inputs])),
-        data_fingerprint=fingerprint(steps["clean"]),
         recipe=recipe.model_dump(mode="json"),
         seed=recipe.seed,
         calibration={"slope": facts.calibration.slope, "intercept": facts.calibration.intercept},
-        metrics={name: Metric(**metric) for name, metric in figures["metrics"][facts.name].items()},
+        metrics=dict(metrics),
         parity=facts.parity,
-        findings=tuple(f"{one.text} ({one.action})" for one in read_findings(steps["audit"])),
-        code_commit=code_commit(),
-        libraries={name: version(name) for name in _LIBRARIES},
+        code_commit=facts.code_commit,
+        libraries=dict(facts.libraries),
         model_sha256=hashlib.sha256(graph).hexdigest(),
     )
     return Bundle(manifest, graph)
+
+
+def known_before(config: DataConfig, cleaned: Done, prepared: Prepared) -> dict[str, Any]:
+    """What a manifest says of the data, whoever learns from it."""
+    about = read_about(prepared.dataset)
+    learnt = read_rows(prepared.address, prepared.columns).take(prepared.rounds.bundled.train_N)
+    texts = {f["name"]: f["text"] for f in about["features"]}
+    # A feature made of purchases is undefined for some customers, whether or not training met one.
+    inputs = _inputs(learnt, texts, nullable=config.shape == "purchases")
+    return {
+        "name": config.name,
+        "inputs": inputs,
+        "ignored_columns": _ignored(config, inputs),
+        "shape": config.shape,
+        "config_version": config.version,
+        "horizon_days": config.churn.horizon_days if config.churn else None,
+        "active_days": config.churn.active_days if config.churn else None,
+        "spans": spans(config, about),
+        "feature_hash": feature_hash(taken(config, [column.name for column in inputs])),
+        "data_fingerprint": fingerprint(cleaned),
+        "findings": tuple(f"{one.text} ({one.action})" for one in read_findings(prepared.audited)),
+    }
 
 
 def spans(config: DataConfig, about: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -70,22 +80,6 @@ def spans(config: DataConfig, about: Mapping[str, Any]) -> dict[str, tuple[str, 
         }
     others = tuple(f"fold {i}" for i in range(1, config.split.folds))
     return {"train": others, "validation": ("fold 0",), "test": tuple(sorted(("fold 0", *others)))}
-
-
-def code_commit() -> str:
-    """The commit of the checkout churnops runs from, marked when its files differ; else the version."""
-    root = Path(churnops.__file__).parent
-    try:
-        _git(root, "ls-files", "--error-unmatch", "__init__.py")  # else the repository is somebody else's
-        commit = _git(root, "rev-parse", "HEAD")
-        return f"{commit}-modified" if _git(root, "status", "--porcelain", "--", ".") else commit
-    except (OSError, subprocess.CalledProcessError):
-        return f"churnops {version('churnops')}"
-
-
-def _git(root: Path, *words: str) -> str:
-    command = ["git", *words]
-    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
 
 
 def _inputs(learnt: Rows, texts: Mapping[str, str], *, nullable: bool) -> tuple[InputColumn, ...]:

@@ -1,0 +1,47 @@
+"""Several processes train the network that one would, whatever each holds and however often they stop."""
+
+import numpy as np
+import pytest
+from two_processes import train
+
+from churnops.errors import ProcessLost
+from churnops.training.recipe import Network, Recipe, Schedule
+
+MLP = Network(hidden=(64, 32), dropout=0.0)
+TABM = Network(hidden=(32, 16), dropout=0.0, members=4, shared=True, bins=8)
+
+both = pytest.mark.parametrize(
+    "framework", ["torch", pytest.param("tensorflow", marks=pytest.mark.tensorflow)]
+)
+
+
+def recipe(network):
+    return Recipe(network=network, schedule=Schedule(max_epochs=3, batch_size=64))
+
+
+@both
+@pytest.mark.parametrize("network", [MLP, TABM], ids=["mlp", "tabm"])
+def test_two_processes_come_to_what_one_does_whatever_each_holds(framework, network, tmp_path):
+    (alone,) = train(framework, recipe(network), tmp_path)
+    one, other = train(framework, recipe(network), tmp_path, edges=(40,))  # it has no row of most batches
+
+    for name, weights in alone.items():
+        np.testing.assert_array_equal(one[name], other[name])
+        np.testing.assert_allclose(one[name], weights, atol=1e-5)
+
+
+@both
+def test_a_killed_process_ends_the_others_and_training_goes_on_to_the_same_weights(framework, tmp_path):
+    dropping = recipe(TABM.model_copy(update={"dropout": 0.3}))
+    kept, told = tmp_path / "kept.safetensors", []
+
+    with pytest.raises(ProcessLost, match="process 2 of 2 was ended by signal 9"):
+        train(framework, dropping, tmp_path, edges=(1000,), kept=kept, dies_after=2)
+    again = train(
+        framework, dropping, tmp_path, edges=(1000,), kept=kept, tell=lambda *said: told.append(said)
+    )
+    whole = train(framework, dropping, tmp_path, edges=(1000,))
+
+    assert {what.split()[1] for _, what in told} == {"3"}
+    for name, weights in whole[0].items():
+        np.testing.assert_array_equal(again[0][name], weights)
