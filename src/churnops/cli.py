@@ -4,7 +4,7 @@ import datetime as dt
 import getpass
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -37,6 +37,7 @@ BundleFolder = Annotated[
 ]
 RECIPE = Path("configs/train/mlp.toml")
 GATES = Path("configs/promotion.toml")
+SAGEMAKER = Path("configs/sagemaker.toml")
 _SYSTEM_FAULT = 5
 
 
@@ -145,6 +146,51 @@ def run(
     with shown() as tell:
         result = run(plan, settings, tell)
     for line in overview(result):
+        _say(line)
+
+
+@app.command()
+def train(
+    config: ConfigFile,
+    on: Annotated[Literal["local", "sagemaker"], typer.Option(help="Where networks learn.")] = "local",
+    frameworks: Annotated[
+        str, typer.Option("--frameworks", "--framework", help="As in run: torch, tensorflow, lightgbm.")
+    ] = "torch",
+    instances: Annotated[
+        int, typer.Option(min=1, max=16, help="Hosts that train one network together; locally, processes.")
+    ] = 1,
+    instance_type: Annotated[
+        str, typer.Option(help="SageMaker's machines.", metavar="ml.FAMILY.SIZE")
+    ] = "ml.m5.xlarge",
+    spot: Annotated[bool, typer.Option("--spot", help="Spare capacity, at a third of the price.")] = False,
+    sagemaker: Annotated[Path, typer.Option(help="Roles, images and places in AWS.")] = SAGEMAKER,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what SageMaker would be asked for, and ask nothing.")
+    ] = False,
+    recipe: Annotated[Path, typer.Option(help="How the models are trained.")] = RECIPE,
+    gates: Annotated[Path, typer.Option(help="What a new champion must show.")] = GATES,
+) -> None:
+    """Do the whole job as run does, its networks trained by several processes or on SageMaker."""
+    import json
+
+    from churnops.jobs.run import Files, read_plan
+    from churnops.jobs.train import Where, requests, train
+    from churnops.progress import shown
+    from churnops.report.overview import overview
+
+    settings = _settings()
+    files, now = Files(config, recipe, gates), dt.datetime.now(dt.UTC)
+    elsewhere = on == "sagemaker"
+    plan = read_plan(files, frameworks.split(","), at=now, actor=getpass.getuser(), elsewhere=elsewhere)
+    where = Where(on, instances, instance_type, spot, sagemaker)
+    if dry_run and not elsewhere:
+        raise typer.BadParameter("--dry-run shows what SageMaker is asked for: it needs --on sagemaker")
+    with shown() as tell:
+        if dry_run:
+            asked = requests(plan, where, settings, tell)
+        else:
+            result = train(plan, where, settings, tell)
+    for line in [json.dumps(one, indent=2) for one in asked] if dry_run else overview(result):
         _say(line)
 
 

@@ -10,6 +10,7 @@ ChurnopsError
 ├── BundleError           a bundle that is incomplete, altered or incompatible: exit code 3
 ├── ParityError           the ONNX graph disagrees with the framework's model: exit code 3
 ├── RegistryError         the tracking store, a missing champion: exit code 3
+├── CloudError            AWS refused, failed or cannot be reached: exit code 6
 ├── ProcessLost           a training process, or one it trains with, is gone: exit code 7
 ├── EngineError           the engine is out of memory or disk: exit code 5
 └── Busy                  another process holds the run folder: exit code 4
@@ -93,6 +94,12 @@ class EngineError(ChurnopsError):
     """The engine ran out of memory or disk, or a file vanished under it."""
 
     exit_code = 5
+
+
+class CloudError(ChurnopsError):
+    """AWS refused a request, a job failed there, or it cannot be reached."""
+
+    exit_code = 6
 
 
 class ProcessLost(ChurnopsError):

@@ -11,7 +11,7 @@ from churnops.config import Settings
 from churnops.data_config import DataConfig
 from churnops.engines.on_duckdb import DuckDB
 from churnops.jobs.steps.audit import Prepared, audit_step, read_groups, read_rounds
-from churnops.jobs.steps.candidate import Here, candidate_step
+from churnops.jobs.steps.candidate import Here, candidate_step, task_of
 from churnops.jobs.steps.cleaning import clean_step
 from churnops.jobs.steps.dataset import dataset_step
 from churnops.jobs.steps.evaluation import evaluation_step, read_figures
@@ -57,7 +57,7 @@ def run_steps(rows, folder: Path):
     audited = audit_step(CONFIG, cleaned, dataset, ledger)
     prepared = Prepared(dataset, audited)
     candidates = {
-        name: candidate_step(name, RECIPE, prepared, ledger, trainer=Here())
+        name: candidate_step(task_of(name, RECIPE, prepared, ledger, Here()), ledger, Here())
         for name in ("single_column", "logistic")
     }
     evaluated = evaluation_step(candidates, prepared, RECIPE, reference="single_column", ledger=ledger)

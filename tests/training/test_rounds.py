@@ -20,7 +20,7 @@ def test_by_time_the_model_that_was_tested_is_the_bundle() -> None:
 def test_by_fold_every_row_is_tested_once_by_a_model_that_has_not_seen_it(folds: int) -> None:
     fold_N = np.arange(20) % folds
 
-    rounds = rounds_by_fold(fold_N)
+    rounds = rounds_by_fold(fold_N, folds)
 
     assert sorted(rounds.test_N) == list(range(20))
     for one in rounds.tested:
@@ -31,7 +31,7 @@ def test_by_fold_every_row_is_tested_once_by_a_model_that_has_not_seen_it(folds:
 
 
 def test_by_fold_the_bundle_learns_from_all_but_what_calibrates_it() -> None:
-    rounds = rounds_by_fold(np.array([0, 1, 2, 0, 1, 2]))
+    rounds = rounds_by_fold(np.array([0, 1, 2, 0, 1, 2]), 3)
 
     assert rounds.bundled.train_N.tolist() == [1, 2, 4, 5]
     assert rounds.bundled.validation_N.tolist() == rounds.unseen_N.tolist() == [0, 3]

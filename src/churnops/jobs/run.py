@@ -12,7 +12,7 @@ from churnops.engines.on_duckdb import DuckDB
 from churnops.jobs.promote import promote
 from churnops.jobs.report import PREDICTIONS, REPORT, RESULT, write_report
 from churnops.jobs.steps.audit import Prepared, audit_step
-from churnops.jobs.steps.candidate import Here, Trainer, candidate_step
+from churnops.jobs.steps.candidate import Here, Trainer, candidate_step, task_of
 from churnops.jobs.steps.cleaning import clean_step
 from churnops.jobs.steps.dataset import dataset_step
 from churnops.jobs.steps.equivalence import equivalence_step
@@ -20,14 +20,15 @@ from churnops.jobs.steps.evaluation import PREDICTIONS as TESTED
 from churnops.jobs.steps.evaluation import evaluation_step, read_figures
 from churnops.jobs.steps.explanation import explanation_step
 from churnops.jobs.steps.ledger import Done, Ledger, working, write_whole
-from churnops.jobs.steps.packaging import make_bundle
+from churnops.jobs.steps.packaging import known_before, make_bundle
 from churnops.jobs.steps.registration import register
+from churnops.jobs.steps.shipment import shipment_step
 from churnops.jobs.steps.summary import registered, summarise
 from churnops.progress import Tell
 from churnops.registry.promotion import Gates
 from churnops.registry.tracking import attach
 from churnops.report.result import Result
-from churnops.training.candidates import NETWORKS, candidates_of, chosen_frameworks, one_column
+from churnops.training.candidates import NETWORKS, candidates_of, chosen_frameworks, is_installed, one_column
 from churnops.training.recipe import Recipe
 
 BUNDLE, BUNDLES = "bundle", "bundles"
@@ -61,10 +62,15 @@ class Files:
     gates: Path
 
 
-def read_plan(files: Files, frameworks: Collection[str], *, at: dt.datetime, actor: str) -> Plan:
-    """The plan the files make; raises ConfigError for what is wrong with the first that is."""
+def read_plan(
+    files: Files, frameworks: Collection[str], *, at: dt.datetime, actor: str, elsewhere: bool = False
+) -> Plan:
+    """The plan the files make; raises ConfigError for what is wrong with the first that is.
+
+    Networks that learn `elsewhere` need no framework here.
+    """
     return Plan(
-        chosen_frameworks(frameworks),
+        chosen_frameworks(frameworks, elsewhere=NETWORKS if elsewhere else ()),
         load_toml(DataConfig, files.config),
         load_toml(Recipe, files.recipe),
         load_toml(Gates, files.gates),
@@ -84,21 +90,44 @@ def run(plan: Plan, settings: Settings, tell: Tell) -> Result:
         return _publish(plan, settings, steps, ledger)
 
 
+def prepare(plan: Plan, settings: Settings, engine: DuckDB, ledger: Ledger) -> tuple[Done, Prepared]:
+    """The clean tables, and what models learn from."""
+    cleaned = clean_step(plan.config, settings, engine, ledger)
+    dataset = dataset_step(plan.config, engine, cleaned, ledger)
+    return cleaned, Prepared(dataset, audit_step(plan.config, cleaned, dataset, ledger))
+
+
+def ship(plan: Plan, cleaned: Done, prepared: Prepared, ledger: Ledger) -> Path:
+    """The folder of the dataset as it travels."""
+    return shipment_step(known_before(plan.config, cleaned, prepared), prepared, ledger).folder
+
+
 def _compare(plan: Plan, settings: Settings, engine: DuckDB, ledger: Ledger) -> dict[str, Done]:
     """Every step up to the choice of a candidate, by name."""
-    config, recipe = plan.config, plan.recipe
-    cleaned = clean_step(config, settings, engine, ledger)
-    dataset = dataset_step(config, engine, cleaned, ledger)
-    audited = audit_step(config, cleaned, dataset, ledger)
-    prepared = Prepared(dataset, audited)
-    candidates = {
-        name: candidate_step(name, recipe, prepared, ledger, trainer=plan.trainer) for name in plan.candidates
-    }
+    config, recipe, trainer = plan.config, plan.recipe, plan.trainer
+    cleaned, prepared = prepare(plan, settings, engine, ledger)
+    tasks = [task_of(name, recipe, prepared, ledger, trainer) for name in plan.candidates]
+    trainer.begin(
+        [
+            task
+            for task in tasks
+            if task.assignment.name in NETWORKS and not ledger.is_done(task.step, task.depends_on)
+        ],
+        lambda: ship(plan, cleaned, prepared, ledger),
+        ledger.tell,
+    )
+    candidates = {task.assignment.name: candidate_step(task, ledger, trainer) for task in tasks}
     evaluated = evaluation_step(
         candidates, prepared, recipe, reference=one_column(config.shape), ledger=ledger
     )
-    steps = {"clean": cleaned, "dataset": dataset, "audit": audited, "evaluation": evaluated, **candidates}
-    if candidates.keys() >= {*NETWORKS}:
+    steps = {
+        "clean": cleaned,
+        "dataset": prepared.dataset,
+        "audit": prepared.audited,
+        "evaluation": evaluated,
+        **candidates,
+    }
+    if candidates.keys() >= {*NETWORKS} and all(map(is_installed, NETWORKS)):
         steps["equivalence"] = equivalence_step(recipe, prepared, ledger)
     return steps
 

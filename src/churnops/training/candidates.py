@@ -19,8 +19,11 @@ NETWORKS = ("torch", "tensorflow")
 Shape = Literal["purchases", "labelled"]
 
 
-def chosen_frameworks(names: Collection[str]) -> tuple[str, ...]:
-    """Those of FRAMEWORKS that are named; raises ConfigError for one that is unknown or not installed."""
+def chosen_frameworks(names: Collection[str], *, elsewhere: Collection[str] = ()) -> tuple[str, ...]:
+    """Those of FRAMEWORKS that are named; raises ConfigError for one that is unknown or not installed.
+
+    Those that learn `elsewhere` need not be installed here.
+    """
     problems = [
         f"no framework is called '{name}': {', '.join(FRAMEWORKS)}"
         for name in names
@@ -29,11 +32,16 @@ def chosen_frameworks(names: Collection[str]) -> tuple[str, ...]:
     problems += [
         f"{name} is not installed: make setup-{name}, or pip install 'churnops[{name}]'"
         for name in names
-        if name in FRAMEWORKS and find_spec(name) is None
+        if name in FRAMEWORKS and name not in elsewhere and not is_installed(name)
     ]
     if problems:
         raise ConfigError("--frameworks", problems)
     return tuple(name for name in FRAMEWORKS if name in names)
+
+
+def is_installed(framework: str) -> bool:
+    """Whether it can be imported here."""
+    return find_spec(framework) is not None
 
 
 def one_column(shape: Shape) -> str:
@@ -60,6 +68,13 @@ def joined(name: str, place: Place | None) -> AbstractContextManager[Group]:
             return keras_group.joined(place)
         case _:
             return nullcontext(ALONE)
+
+
+def joined_by_torchrun() -> AbstractContextManager[Group]:
+    """The group of PyTorch's processes that torchrun has started."""
+    from churnops.training import torch_group
+
+    return torch_group.joined(None)
 
 
 def fit(  # noqa: PLR0913 - the trainers' five, and which of them

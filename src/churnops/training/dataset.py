@@ -51,9 +51,13 @@ class Rows:
 
 
 def read_rows(address: str, columns: Columns, *, horizon_days: int = 0) -> Rows:
-    """Read a Parquet table of the contract DATASET, column by column into one matrix of each kind."""
+    """Read a Parquet table of the contract DATASET."""
     names = ["customer_id", "as_of", "churned", *columns.numeric, *columns.categorical]
-    table = pq.read_table(address, columns=names)
+    return to_rows(pq.read_table(address, columns=names), columns, horizon_days=horizon_days)
+
+
+def to_rows(table: pa.Table, columns: Columns, *, horizon_days: int = 0) -> Rows:
+    """A table of the contract DATASET, column by column as one matrix of each kind."""
     numeric_NF = np.empty((table.num_rows, len(columns.numeric)), dtype=np.float32)
     categorical_NC = np.empty((table.num_rows, len(columns.categorical)), dtype=object)
     for j, name in enumerate(columns.numeric):

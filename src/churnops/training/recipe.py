@@ -1,10 +1,13 @@
 """How models are trained: the model of the files in `configs/train/`."""
 
-from typing import Literal
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
-from churnops.config import FrozenModel
+from churnops.config import FrozenModel, faults
+from churnops.errors import ConfigError
 
 
 class Network(FrozenModel):
@@ -82,3 +85,41 @@ class Recipe(FrozenModel):
     """The share of customers one can act on; the score it begins at becomes the bundle's threshold."""
     resamples: int = Field(default=1000, ge=100, le=10_000)
     """Bootstrap resamples behind every interval."""
+
+
+def recipe_of(fields: Mapping[str, str], *, where: str) -> Recipe:
+    """The recipe that has these fields by path (`network.dropout`), as JSON or plain text; else the defaults.
+
+    Raises ConfigError naming `where` and each field that is unknown or wrong.
+    """
+    nested: dict[str, Any] = {}
+    for path, text in fields.items():
+        *tables, name = path.split(".")
+        inner = nested
+        for table in tables:
+            inner = inner.setdefault(table, {})
+        inner[name] = _value(text)
+    try:
+        return Recipe.model_validate(nested)
+    except ValidationError as error:
+        raise ConfigError(where, faults(error)) from None
+
+
+def fields_of(recipe: Recipe) -> dict[str, str]:
+    """Every field of a recipe by path, as JSON: what `recipe_of` reads."""
+    return dict(_flat(recipe.model_dump(mode="json")))
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, json.dumps(value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

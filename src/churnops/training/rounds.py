@@ -56,9 +56,8 @@ def rounds_by_time(span_N: npt.NDArray[np.object_]) -> Rounds:
     return Rounds((one,), one)
 
 
-def rounds_by_fold(fold_N: Index) -> Rounds:
+def rounds_by_fold(fold_N: Index, n_folds: int) -> Rounds:
     """Each fold is the test once; the fold after it (the first after the last) is its validation."""
-    n_folds = int(fold_N.max()) + 1
     tested = tuple(_round(fold_N, validation=(test + 1) % n_folds, test=test) for test in range(n_folds))
     return Rounds(tested, _round(fold_N, validation=0, test=-1))
 

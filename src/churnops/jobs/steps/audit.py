@@ -82,6 +82,11 @@ class Prepared:
         return read_rounds(self.audited)
 
     @property
+    def assigned(self) -> npt.NDArray[Any]:
+        """The span or the fold of each row."""
+        return read_assigned(self.audited)
+
+    @property
     def groups(self) -> Index:
         """A number per row, shared by a customer's snapshots and by twins."""
         return read_groups(self.audited)
@@ -100,8 +105,15 @@ def read_columns(audited: Done) -> Columns:
 
 def read_rounds(audited: Done) -> Rounds:
     """Which rows of the dataset, in its order, learn, calibrate and are tested: by span or by fold."""
-    assigned_N = pq.read_table(audited.folder / _SPLIT)["assigned"].to_numpy()
-    return rounds_by_time(assigned_N) if assigned_N.dtype == object else rounds_by_fold(assigned_N)
+    assigned_N = read_assigned(audited)
+    if assigned_N.dtype == object:
+        return rounds_by_time(assigned_N)
+    return rounds_by_fold(assigned_N, n_folds=int(assigned_N.max()) + 1)
+
+
+def read_assigned(audited: Done) -> npt.NDArray[Any]:
+    """The span of each row of the dataset, '' for one that has no part, or its fold."""
+    return np.asarray(pq.read_table(audited.folder / _SPLIT)["assigned"].to_numpy())
 
 
 def read_groups(audited: Done) -> Index:

@@ -1,7 +1,7 @@
 """Step 4, once per candidate: fit, calibrate, score the test, export."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,8 +33,15 @@ class Task:
     columns: Columns
     horizon_days: int
     rounds: Rounds
+    depends_on: Mapping[str, Any]
+    """What decides the outcome, as JSON has it."""
     key: str
-    """That of the step: another one, another outcome."""
+    """The hash of that."""
+
+    @property
+    def step(self) -> str:
+        """The name of the step that does it."""
+        return f"candidates/{self.assignment.name}"
 
 
 class Trainer(Protocol):
@@ -43,6 +50,9 @@ class Trainer(Protocol):
     @property
     def place(self) -> Mapping[str, Any]:
         """What of it decides the outcome, as JSON has it; empty for one process on this machine."""
+
+    def begin(self, tasks: Sequence[Task], ship: Callable[[], Path], tell: Tell) -> None:
+        """Get ready for tasks that `train` will be called with one by one; `ship` makes the shipment."""
 
     def train(self, task: Task, to: Path, tell: Tell) -> None:
         """Leave the files of a `Learnt` in `to`."""
@@ -59,40 +69,47 @@ class Here:
         """How the rows are shared out."""
         return {"processes": self.processes} if self.processes > 1 else {}
 
+    def begin(self, tasks: Sequence[Task], ship: Callable[[], Path], tell: Tell) -> None:
+        """Nothing: networks take the cores in turn."""
+
     def train(self, task: Task, to: Path, tell: Tell) -> None:
         """Start the processes and wait for them."""
         places = local_places(self.processes) if self.processes > 1 else [None]
         together(_learn_apart, [(task, place, to) for place in places], tell)
 
 
-def candidate_step(
-    name: str, recipe: Recipe, prepared: Prepared, ledger: Ledger, *, trainer: Trainer
-) -> Done:
-    """The candidate's test scores, its ONNX graph, and what there is to know of its fit.
+def task_of(name: str, recipe: Recipe, prepared: Prepared, ledger: Ledger, trainer: Trainer) -> Task:
+    """What there is to do for the candidate `name`.
 
     A network leaves checkpoints beside the steps until it is done: a run that is stopped goes on from them.
     """
-    is_network, step = name in NETWORKS, f"candidates/{name}"
     depends_on = {**prepared.depends_on, "recipe": recipe.model_dump(mode="json")}
-    depends_on |= trainer.place if is_network else {}
-    key, checkpoints = ledger.key(step, depends_on), ledger.folder / "checkpoints" / name
+    depends_on |= trainer.place if name in NETWORKS else {}
+    key = ledger.key(f"candidates/{name}", depends_on)
+    checkpoints = _checkpoints(ledger, name) / key[:12] if name in NETWORKS else None
+    return Task(
+        Assignment(name, recipe, checkpoints),
+        dataset=prepared.address,
+        columns=prepared.columns,
+        horizon_days=prepared.horizon_days,
+        rounds=prepared.rounds,
+        depends_on=depends_on,
+        key=key,
+    )
+
+
+def candidate_step(task: Task, ledger: Ledger, trainer: Trainer) -> Done:
+    """The candidate's test scores, its ONNX graph, and what there is to know of its fit."""
+    name = task.assignment.name
 
     def work(to: Path) -> None:
-        task = Task(
-            Assignment(name, recipe, checkpoints / key[:12] if is_network else None),
-            dataset=prepared.address,
-            columns=prepared.columns,
-            horizon_days=prepared.horizon_days,
-            rounds=prepared.rounds,
-            key=key,
-        )
-        if is_network:
+        if name in NETWORKS:
             trainer.train(task, to, ledger.tell)
         else:
             _learn(task, ALONE, to, ledger.tell)
 
-    done = ledger.step(step, depends_on, work)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    done = ledger.step(task.step, task.depends_on, work)
+    shutil.rmtree(_checkpoints(ledger, name), ignore_errors=True)
     return done
 
 
@@ -109,6 +126,10 @@ def facts_of(said: Mapping[str, Any]) -> Facts:
 def read_scores(candidate: Done) -> Array:
     """The scores of the tested rows, in the order of `Rounds.test_N`."""
     return np.asarray(pq.read_table(candidate.folder / SCORES)["score"].to_numpy())
+
+
+def _checkpoints(ledger: Ledger, name: str) -> Path:
+    return ledger.folder / ".checkpoints" / name
 
 
 def _learn_apart(seat: tuple[Task, Place | None, Path], tell: Tell) -> None:

@@ -1,0 +1,257 @@
+"""`churnops-train`: training as SageMaker asks a container for it, on every host of a job at once.
+
+The contract: docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo.html. Nothing here needs
+AWS: folders, JSON files and environment variables are all there is to it.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import typer
+
+from churnops.bundle.bundle import write_bundle
+from churnops.bundle.manifest import Metric
+from churnops.errors import ChurnopsError, ConfigError
+from churnops.evaluation.intervals import bootstrap, intervals
+from churnops.jobs.steps.apart import together
+from churnops.jobs.steps.learning import Assignment, Learnt, learn
+from churnops.jobs.steps.packaging import bundle_of
+from churnops.jobs.steps.shipment import Channel, Received, check_shares, receive
+from churnops.progress import Tell
+from churnops.training.candidates import NETWORKS, chosen_frameworks, joined, joined_by_torchrun
+from churnops.training.fit import Epoch
+from churnops.training.group import Group, Place, gather_array
+from churnops.training.recipe import Recipe, recipe_of
+
+ROOT = Path("/opt/ml")
+_PORT = 7777  # of the first process; the next ones count on, since hosts of a test can be one machine
+_SYSTEM_FAULT = 5
+_STOPPED = 128 + signal.SIGTERM
+_FAILURE_CHARACTERS = 1024  # more is cut off by SageMaker
+
+
+@dataclass(frozen=True)
+class Given:
+    """A channel as it lies on this host."""
+
+    folder: Path
+    is_sharded: bool
+    """Whether every host has parts of its own; else each has all of them."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What SageMaker tells one host."""
+
+    host: str
+    hosts: tuple[str, ...]
+    interface: str
+    gpus: int
+    channels: Mapping[str, Given]
+    framework: str
+    recipe: Recipe
+    model: Path
+    output: Path
+    checkpoints: Path
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """One process of the job; crosses to it."""
+
+    contract: Contract
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    place: Place | None
+    """None: torchrun knows it."""
+
+
+def main() -> None:
+    """Train, leave the model where SageMaker fetches it; on failure say why where it looks for that."""
+    output = Path(os.environ.get("SM_OUTPUT_DIR", ROOT / "output"))
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        train(read_contract(ROOT, os.environ), _say)
+    except ChurnopsError as error:
+        _fail(output, str(error), error.exit_code)
+    except OSError as error:
+        _fail(output, str(error), _SYSTEM_FAULT)
+
+
+def read_contract(root: Path, variables: Mapping[str, str]) -> Contract:
+    """From the files under `root`; the toolkit's `SM_*` variables, where they are set, come before them.
+
+    Raises ConfigError for a framework that is not there, an unknown hyperparameter or an unusable channel.
+    """
+    resources = _json(root / "input/config/resourceconfig.json")
+    inputs = _json(root / "input/config/inputdataconfig.json")
+    said = variables.get("SM_HPS")
+    hyperparameters = json.loads(said) if said else _json(root / "input/config/hyperparameters.json")
+    hosts = variables.get("SM_HOSTS")
+    framework, recipe = _asked(hyperparameters)
+    return Contract(
+        host=variables.get("SM_CURRENT_HOST", resources.get("current_host", "localhost")),
+        hosts=tuple(sorted(json.loads(hosts) if hosts else resources.get("hosts", ["localhost"]))),
+        interface=variables.get("SM_NETWORK_INTERFACE_NAME", resources.get("network_interface_name", "")),
+        gpus=int(variables.get("SM_NUM_GPUS", "0")),
+        channels={
+            name: _given(
+                name, said, Path(variables.get(f"SM_CHANNEL_{name.upper()}", root / "input/data" / name))
+            )
+            for name, said in inputs.items()
+        },
+        framework=framework,
+        recipe=recipe,
+        model=Path(variables.get("SM_MODEL_DIR", root / "model")),
+        output=Path(variables.get("SM_OUTPUT_DIR", root / "output")),
+        checkpoints=root / "checkpoints",
+    )
+
+
+def train(contract: Contract, tell: Tell) -> None:
+    """Train with all hosts; on the first of them the bundle, and what it was judged by, is then in `model`.
+
+    Raises InputError for channels that cannot be used, NotEnoughData, Diverged, ParityError, and ProcessLost;
+    nothing is in `model` then.
+    """
+    if contract.interface in (name for _, name in socket.if_nameindex()):
+        os.environ |= {"GLOO_SOCKET_IFNAME": contract.interface, "NCCL_SOCKET_IFNAME": contract.interface}
+    unfinished = contract.model / ".unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            _learn(_torchrun_seat(contract), tell)
+        else:
+            together(_learn, _seats(contract), tell)
+        for path in sorted(unfinished.glob("*")):
+            path.replace(contract.model / path.name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _seats(contract: Contract) -> Sequence[_Seat]:
+    """Of this host's processes: one per GPU, or a single one."""
+    per_host = max(1, contract.gpus)
+    size, first = per_host * len(contract.hosts), per_host * contract.hosts.index(contract.host)
+    addresses = tuple(f"{contract.hosts[rank // per_host]}:{_PORT + rank}" for rank in range(size))
+    places = [Place(first + i, addresses, device=i) if size > 1 else None for i in range(per_host)]
+    return [_Seat(contract, first + i, size, i, per_host, place) for i, place in enumerate(places)]
+
+
+def _torchrun_seat(contract: Contract) -> _Seat:
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    rank, size, local_rank, local_size = (int(os.environ[name]) for name in names)
+    return _Seat(contract, rank, size, local_rank, local_size, place=None)
+
+
+def _learn(seat: _Seat, tell: Tell) -> None:
+    contract = seat.contract
+
+    def on_epoch(epoch: Epoch) -> None:
+        if seat.rank == 0:
+            figures = " ".join(f"{name}={figure:.6f}" for name, figure in epoch.figures.items())
+            tell(contract.framework, f"epoch={epoch.number} {figures}")
+
+    meeting = joined_by_torchrun() if _by_torchrun(seat) else joined(contract.framework, seat.place)
+    with meeting as group:
+        received = receive({name: _channel(given, seat) for name, given in contract.channels.items()})
+        check_shares(received, group)
+        tell(contract.framework, f"process {seat.rank} of {seat.size} holds {len(received.held.rows)} rows")
+        checkpoints = contract.checkpoints / received.known["data_fingerprint"][:12]
+        task = Assignment(contract.framework, contract.recipe, checkpoints)
+        learnt = learn(task, received.held, group, on_epoch)
+        metrics = _metrics(learnt, received, contract.recipe, group)
+        tell(contract.framework, f"process {seat.rank}: weights {learnt.facts.weights_sha256}")
+        if seat.rank == 0:
+            _write(learnt, received.known, metrics, contract)
+
+
+def _by_torchrun(seat: _Seat) -> bool:
+    return seat.place is None and seat.size > 1
+
+
+def _channel(given: Given, seat: _Seat) -> Channel:
+    if given.is_sharded:
+        return Channel(given.folder, seat.local_rank, seat.local_size)
+    return Channel(given.folder, seat.rank, seat.size)
+
+
+def _metrics(learnt: Learnt, received: Received, recipe: Recipe, group: Group) -> dict[str, Metric]:
+    """The test figures as the evaluation of a run has them."""
+    own_N = received.held.rounds.test_N
+    number_N = gather_array(group, received.held.number_N[own_N])
+    order_N = np.argsort(number_N)
+    place_N = order_N[np.searchsorted(number_N, learnt.number_N, sorter=order_N)]
+    drawn = bootstrap(
+        gather_array(group, received.held.rows.churned_N[own_N])[place_N],
+        {learnt.facts.name: learnt.score_N},
+        groups=gather_array(group, received.group_N[own_N])[place_N],
+        resamples=recipe.resamples,
+        seed=recipe.seed,
+    )
+    return {name: Metric(**vars(metric)) for name, metric in intervals(drawn)[learnt.facts.name].items()}
+
+
+def _write(
+    learnt: Learnt, known: Mapping[str, Any], metrics: Mapping[str, Metric], contract: Contract
+) -> None:
+    bundle = bundle_of(known, contract.recipe, learnt.facts, metrics, learnt.graph)
+    learnt.write(write_bundle(bundle, contract.model / ".unfinished"))
+
+
+def _asked(hyperparameters: Mapping[str, str]) -> tuple[str, Recipe]:
+    """The framework and the recipe; what SageMaker's own toolkit adds is not ours."""
+    fields = {name: text for name, text in hyperparameters.items() if not name.startswith("sagemaker_")}
+    framework = fields.pop("framework", "")
+    if framework not in NETWORKS:
+        raise ConfigError("hyperparameters", [f"framework: '{framework}' is none of {', '.join(NETWORKS)}"])
+    chosen_frameworks([framework])
+    return framework, recipe_of(fields, where="hyperparameters")
+
+
+def _given(name: str, said: Mapping[str, str], folder: Path) -> Given:
+    mode = said.get("TrainingInputMode", "File")
+    if mode == "Pipe":
+        raise ConfigError(
+            "inputdataconfig.json", [f"channel {name}: Pipe mode cannot be read: File or FastFile"]
+        )
+    return Given(folder, said.get("S3DistributionType") == "ShardedByS3Key")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Empty where the file is not there: SageMaker leaves out what a job has none of."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ConfigError(str(path), [f"is not JSON: {error}"]) from error
+    return content
+
+
+def _say(step: str, what: str) -> None:
+    typer.echo(f"{step}: {what}")
+
+
+def _stop(*_: object) -> NoReturn:
+    """SageMaker takes the machine away, or somebody stopped the job: no failure, and none of the model."""
+    _say("SIGTERM", "stopped; the next start goes on from the checkpoint of the last epoch")
+    sys.exit(_STOPPED)
+
+
+def _fail(output: Path, message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "failure").write_text(message[:_FAILURE_CHARACTERS], encoding="utf-8")
+    sys.exit(code)

@@ -1,0 +1,60 @@
+"""`churnops train`: the whole job, its networks learning in several processes or on SageMaker."""
+
+import time
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from churnops.config import Settings, load_toml
+from churnops.errors import ConfigError
+from churnops.jobs.run import Plan, prepare, run, ship
+from churnops.jobs.steps.candidate import Here, task_of
+from churnops.jobs.steps.ledger import working
+from churnops.progress import Tell
+from churnops.report.result import Result
+from churnops.training.candidates import NETWORKS
+
+if TYPE_CHECKING:
+    from churnops.jobs.steps.elsewhere import OnSageMaker
+
+
+@dataclass(frozen=True)
+class Where:
+    """The place that was asked for."""
+
+    on: Literal["local", "sagemaker"]
+    instances: int
+    instance_type: str
+    spot: bool
+    file: Path
+    """A `configs/sagemaker.toml`."""
+
+
+def train(plan: Plan, where: Where, settings: Settings, tell: Tell) -> Result:
+    """`run`, with its networks trained at `where`; raises CloudError beside what `run` raises."""
+    trainer = Here(where.instances) if where.on == "local" else _sagemaker(plan, where)
+    return run(replace(plan, trainer=trainer), settings, tell)
+
+
+def requests(plan: Plan, where: Where, settings: Settings, tell: Tell) -> list[dict[str, Any]]:
+    """What SageMaker would be asked for; nothing is uploaded and nobody asked."""
+    trainer = _sagemaker(plan, where)
+    with working(settings, plan.config.name, tell) as (engine, ledger):
+        cleaned, prepared = prepare(plan, settings, engine, ledger)
+        networks = [name for name in plan.candidates if name in NETWORKS]
+        tasks = [task_of(name, plan.recipe, prepared, ledger, trainer) for name in networks]
+        return trainer.requests(tasks, ship(plan, cleaned, prepared, ledger))
+
+
+def _sagemaker(plan: Plan, where: Where) -> "OnSageMaker":
+    if find_spec("boto3") is None:
+        raise ConfigError("--on sagemaker", ["boto3 is not installed: pip install 'churnops[aws]'"])
+    from churnops.cloud.aws import connect
+    from churnops.cloud.settings import Machines, SageMaker
+    from churnops.jobs.steps.elsewhere import OnSageMaker
+
+    machines = Machines(instances=where.instances, instance_type=where.instance_type, spot=where.spot)
+    return OnSageMaker(
+        plan.config.name, load_toml(SageMaker, where.file), machines, connect=connect, sleep=time.sleep
+    )
