@@ -1,6 +1,5 @@
 """A training request of ours, executed as SageMaker would: two hosts, channels in a real S3 server."""
 
-import csv
 import datetime as dt
 import json
 import re
@@ -8,6 +7,7 @@ import re
 import boto3
 import numpy as np
 import pytest
+from gym import GYM, write_gym
 from moto import mock_aws
 from s3_server import s3_client, serving
 from sagemaker_hosts import Hosts
@@ -16,28 +16,12 @@ from churnops.bundle.bundle import read_bundle
 from churnops.cloud.aws import Aws
 from churnops.cloud.settings import Machines, SageMaker
 from churnops.config import Settings
-from churnops.data_config import DataConfig
 from churnops.jobs.run import Plan, run
 from churnops.jobs.steps.candidate import Here
 from churnops.jobs.steps.elsewhere import OnSageMaker
 from churnops.registry.promotion import Gates
 from churnops.training.recipe import Network, Recipe, Schedule
 
-CONFIG = DataConfig.model_validate(
-    {
-        "name": "gym",
-        "version": 1,
-        "shape": "labelled",
-        "customers": {
-            "path": "gym.csv",
-            "format": "csv",
-            "id": "member",
-            "as_of": {"column": "seen", "format": "%Y-%m-%d"},
-            "label": {"column": "left", "churned": ["yes"], "stayed": ["no"]},
-            "columns": {"visits": {"role": "numeric"}, "plan": {"role": "categorical"}},
-        },
-    }
-)
 SETTINGS = SageMaker(
     role="arn:aws:iam::123456789012:role/churnops-training",
     bucket="s3://lake/churnops",
@@ -55,17 +39,7 @@ def recipe(dropout=0.2, **network):
 
 @pytest.fixture(scope="module")
 def gym(tmp_path_factory):
-    """2,000 members of three days; who comes seldom, or pays by month, tends to leave."""
-    folder, rng = tmp_path_factory.mktemp("gym"), np.random.default_rng(5)
-    with (folder / "gym.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["member", "seen", "visits", "plan", "left"])
-        for i in range(2000):
-            visits, plan = round(rng.gamma(2, 3), 2), rng.choice(["month", "year"])
-            gone = rng.random() < 1 / (1 + np.exp(visits / 2 - 1 - (plan == "month")))
-            seen = dt.date(2026, 1, 1) + dt.timedelta(days=int(i // 400) * 30)
-            writer.writerow([f"m{i:04d}", seen, visits if i % 11 else "", plan, "yes" if gone else "no"])
-    return folder
+    return write_gym(tmp_path_factory.mktemp("gym"))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +64,7 @@ def aws(s3_address, tmp_path):
 
 def trained(gym, folder, framework, recipe, trainer):
     settings = Settings(data_dir=folder, source_dir=gym)
-    plan = Plan((framework,), CONFIG, recipe, Gates(), dt.datetime(2026, 7, 1, tzinfo=dt.UTC), "ci", trainer)
+    plan = Plan((framework,), GYM, recipe, Gates(), dt.datetime(2026, 7, 1, tzinfo=dt.UTC), "ci", trainer)
     return run(plan, settings, lambda *_: None)
 
 

@@ -105,8 +105,11 @@ class Hosts:
         self.s3.upload_file(str(path), bucket, key)
 
 
-def start(folder, host, names, log, *, entry=ENTRY):
-    """One host: the entry point with `folder` as its /opt/ml; the others are found on the loopback range."""
+def start(folder, host, names, log, *, entry=(ENTRY,), first="true"):
+    """One host: the entry point with `folder` as its /opt/ml; the others are found on the loopback range.
+
+    `first` is a command for inside.
+    """
     Path("/opt/ml").mkdir(parents=True, exist_ok=True)
     addresses = folder / "hosts"
     lines = ["127.0.0.1 localhost", *(f"127.0.0.{i + 2} {name}" for i, name in enumerate(names))]
@@ -116,7 +119,8 @@ def start(folder, host, names, log, *, entry=ENTRY):
             shlex.join(["mount", "--bind", str(folder), "/opt/ml"]),
             shlex.join(["mount", "--bind", str(addresses), "/etc/hosts"]),
             f"hostname {host}",
-            shlex.join(["exec", entry]),
+            first,
+            shlex.join(["exec", *entry]),
         ]
     )
     # A container knows the image's variables and no others of this machine.

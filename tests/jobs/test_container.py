@@ -1,0 +1,187 @@
+"""`churnops-train` as a container's entry point: its contract, and everything that can be wrong."""
+
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from gym import shipped_gym, write_gym
+from sagemaker_hosts import ENTRY, start
+
+from churnops.bundle.bundle import read_bundle
+from churnops.errors import ConfigError
+from churnops.jobs.container import read_contract
+from churnops.training.recipe import Recipe, fields_of, recipe_of
+
+HOST = ["algo-1"]
+QUICK = {
+    "framework": "torch",
+    "network.hidden": "[16]",
+    "schedule.max_epochs": "2",
+    "resamples": "100",
+    "sagemaker_job_name": "of SageMaker's own toolkit",
+}
+
+
+@pytest.fixture(scope="module")
+def shipment(tmp_path_factory):
+    return shipped_gym(write_gym(tmp_path_factory.mktemp("gym")))
+
+
+@pytest.fixture
+def host(shipment, tmp_path):
+    """The folder of one host, ready to train."""
+    return make_host(tmp_path / "host", shipment)
+
+
+def make_host(folder: Path, shipment: Path, **hyperparameters):
+    for inner in ("input/config", "model", "output", "checkpoints"):
+        (folder / inner).mkdir(parents=True)
+    shutil.copytree(shipment, folder / "input/data", ignore=shutil.ignore_patterns("*.json"))
+    channels = {name: {"S3DistributionType": "FullyReplicated"} for name in ("train", "validation", "test")}
+    write(folder, "inputdataconfig", channels)
+    write(folder, "resourceconfig", {"current_host": "algo-1", "hosts": HOST, "network_interface_name": "lo"})
+    write(folder, "hyperparameters", QUICK | hyperparameters)
+    return folder
+
+
+def write(folder, name, content):
+    (folder / f"input/config/{name}.json").write_text(json.dumps(content))
+
+
+def run(folder, **how):
+    """Its exit code and what it said."""
+    log = folder / "log"
+    code = start(folder, "algo-1", HOST, log, **how).wait()
+    return code, log.read_text()
+
+
+def weights(said):
+    return re.search(r"weights ([0-9a-f]{64})", said).group(1)
+
+
+def test_a_model_is_left_where_it_is_fetched_and_no_failure(host):
+    code, said = run(host)
+
+    assert code == 0, said
+    assert "epoch=2 train_loss=0." in said
+    assert read_bundle(host / "model").manifest.candidate == "torch"
+    found = {path.name for path in (host / "model").iterdir()}
+    assert found >= {"model.onnx", "manifest.json", "network.safetensors", "candidate.json"}
+    assert not any(name.startswith(".") for name in found)
+    assert not (host / "output/failure").exists()
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "expected"),
+    [
+        ({"network.droput": "0.1"}, r"hyperparameters:\n  - network\.droput: Extra inputs"),
+        ({"schedule.learning_rate": "fast"}, r"hyperparameters:\n  - schedule\.learning_rate: .*number"),
+        ({"framework": "jax"}, r"framework: 'jax' is none of torch, tensorflow"),
+    ],
+    ids=["misspelt", "no number", "unknown framework"],
+)
+def test_a_wrong_hyperparameter_is_named_in_the_failure(host, hyperparameters, expected):
+    write(host, "hyperparameters", QUICK | hyperparameters)
+
+    code, said = run(host)
+
+    assert code == 2
+    assert "Traceback" not in said
+    assert re.search(expected, (host / "output/failure").read_text())
+    assert list((host / "model").iterdir()) == []
+
+
+def test_an_unusable_channel_is_named_in_the_failure(host):
+    shutil.rmtree(host / "input/data/train")
+    (host / "input/data/train").mkdir()
+
+    code, _ = run(host)
+
+    assert code == 2
+    assert "channel train:\n  - is empty" in (host / "output/failure").read_text()
+
+
+def test_sigterm_in_mid_epoch_leaves_a_checkpoint_and_the_next_start_ends_the_same(shipment, tmp_path):
+    longer = {"schedule.max_epochs": "15", "schedule.patience": "15", "schedule.batch_size": "4"}
+    stopped = make_host(tmp_path / "stopped", shipment, **longer)
+    log = stopped / "log"
+    process = start(stopped, "algo-1", HOST, log)
+    while "epoch=3 " not in log.read_text() and process.poll() is None:
+        time.sleep(0.02)
+    process.terminate()
+
+    assert process.wait(30) == 143, log.read_text()
+    assert "goes on from the checkpoint" in log.read_text()
+    assert list((stopped / "model").iterdir()) == []
+    assert not (stopped / "output/failure").exists()
+    assert [path.name for path in (stopped / "checkpoints").rglob("*.safetensors")] == ["round-0.safetensors"]
+
+    code, again = run(stopped)
+    _, whole = run(make_host(tmp_path / "whole", shipment, **longer))
+    assert code == 0
+    assert "epoch=2 " not in again
+    assert "epoch=15 " in again
+    assert weights(again) == weights(whole)
+
+
+def test_a_full_disk_while_checkpointing_is_told_and_leaves_no_model(host):
+    write(host, "hyperparameters", QUICK | {"network.hidden": "[256]"})
+
+    code, said = run(host, first="mount -t tmpfs -o size=8k tmpfs /opt/ml/checkpoints")
+
+    assert code == 5, said
+    assert re.search(r"No space left on device: .*round-0.safetensors", (host / "output/failure").read_text())
+    assert list((host / "model").iterdir()) == []
+
+
+def test_torchrun_starts_it_too_and_two_of_its_processes_agree(shipment, tmp_path):
+    torchrun = [
+        str(Path(ENTRY).with_name("torchrun")),
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "--no-python",
+    ]
+
+    code, said = run(make_host(tmp_path / "host", shipment), entry=[*torchrun, ENTRY])
+
+    assert code == 0, said
+    found = re.findall(r"process (\d): weights ([0-9a-f]{64})", said)
+    assert sorted(rank for rank, _ in found) == ["0", "1"]
+    assert len({digest for _, digest in found}) == 1
+    assert read_bundle(tmp_path / "host/model").manifest.candidate == "torch"
+
+
+def test_variables_of_the_toolkit_come_before_the_files(host):
+    said = {
+        "SM_HOSTS": '["b", "a"]',
+        "SM_CURRENT_HOST": "b",
+        "SM_CHANNEL_TRAIN": "/elsewhere",
+        "SM_MODEL_DIR": "/model",
+        "SM_NUM_GPUS": "4",
+        "SM_HPS": '{"framework": "torch", "seed": "7"}',
+    }
+
+    contract = read_contract(host, said)
+
+    assert (contract.hosts, contract.host, contract.gpus) == (("a", "b"), "b", 4)
+    assert contract.channels["train"].folder == Path("/elsewhere")
+    assert contract.channels["test"].folder == host / "input/data/test"
+    assert contract.model == Path("/model")
+    assert contract.recipe == Recipe(seed=7)
+
+
+def test_pipe_mode_is_refused(host):
+    write(host, "inputdataconfig", {"train": {"TrainingInputMode": "Pipe"}})
+
+    with pytest.raises(ConfigError, match="channel train: Pipe mode cannot be read: File or FastFile"):
+        read_contract(host, {})
+
+
+def test_a_recipe_survives_the_journey_field_by_field():
+    recipe = Recipe(seed=3, threshold_top_percent=12.5)
+
+    assert recipe_of(fields_of(recipe), where="hyperparameters") == recipe

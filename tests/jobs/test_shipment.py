@@ -1,0 +1,105 @@
+"""What travels to where networks learn, and what is refused there."""
+
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from gym import GYM, prepared_gym, write_gym
+
+from churnops.errors import SourceError
+from churnops.jobs.steps.shipment import Channel, check_shares, receive, shipment_step
+from churnops.training.dataset import read_rows
+from churnops.training.group import ALONE
+
+UNDATED = GYM.model_copy(update={"customers": GYM.customers.model_copy(update={"as_of": None})})
+SPANS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module", params=[GYM, UNDATED], ids=["by time", "by fold"])
+def gym(request, tmp_path_factory):
+    folder = write_gym(tmp_path_factory.mktemp("gym"))
+    prepared, known, ledger = prepared_gym(folder, request.param)
+    return prepared, shipment_step(known, prepared, ledger).folder
+
+
+@pytest.fixture
+def channels(gym, tmp_path):
+    """Of a copy that may be spoilt."""
+    shutil.copytree(gym[1], tmp_path / "shipment")
+    return {path.name: Channel(path) for path in (tmp_path / "shipment").iterdir() if path.is_dir()}
+
+
+def test_what_arrives_is_what_was_sent_but_for_the_customers_keys(gym, channels):
+    prepared, folder = gym
+    received = receive(channels)
+
+    sent, order_N = read_rows(prepared.address, prepared.columns), np.argsort(received.held.number_N)
+    held = received.held.rows.take(order_N)
+    number_N = received.held.number_N[order_N]
+    np.testing.assert_array_equal(held.numeric_NF, sent.numeric_NF[number_N])
+    np.testing.assert_array_equal(held.categorical_NC, sent.categorical_NC[number_N])
+    np.testing.assert_array_equal(held.churned_N, sent.churned_N[number_N])
+    for one, other in zip(received.held.rounds.fits, prepared.rounds.fits, strict=True):
+        for part in ("train_N", "validation_N", "test_N"):
+            assert sorted(received.held.number_N[getattr(one, part)]) == list(getattr(other, part))
+    check_shares(received, ALONE)
+    assert not any(b"m0007" in path.read_bytes() for path in folder.rglob("*.parquet"))
+
+
+def test_every_row_falls_to_one_of_those_who_read_the_same_parts(channels):
+    shares = [
+        receive({name: Channel(one.folder, rank, 3) for name, one in channels.items()}) for rank in range(3)
+    ]
+
+    numbers = np.concatenate([share.held.number_N for share in shares])
+    assert sorted(numbers) == sorted(receive(channels).held.number_N)
+
+
+def test_a_row_that_is_held_twice_or_not_at_all_is_told(channels):
+    first = sorted(channels["train"].folder.glob("*"))[0]
+    shutil.copy(first, first.with_name("again.parquet"))
+    with pytest.raises(SourceError, match=r"channels:\n  - \d+ rows are held by several hosts"):
+        check_shares(receive(channels), ALONE)
+
+    first.with_name("again.parquet").unlink()
+    first.unlink()
+    with pytest.raises(SourceError, match=r"channels:\n  - \d+ of \d+ rows are with no host"):
+        check_shares(receive(channels), ALONE)
+
+
+def test_an_empty_channel_is_told_by_name(channels):
+    for path in channels["train"].folder.glob("*"):
+        path.unlink()
+
+    with pytest.raises(
+        SourceError, match=r"channel train:\n  - is empty: there is no Parquet file in .*train"
+    ):
+        receive(channels)
+
+
+@pytest.mark.parametrize("column", ["churned", "visits", "row"])
+def test_a_missing_column_is_told_with_its_file(channels, column):
+    path = channels["train"].folder / "part-00003.parquet"
+    pq.write_table(pq.read_table(path).drop_columns([column]), path)
+
+    with pytest.raises(
+        SourceError, match=rf"channel train, part-00003.parquet:\n  - column '{column}' is miss"
+    ):
+        receive(channels)
+
+
+def test_a_truncated_part_is_told_by_name(channels):
+    path = channels["train"].folder / "part-00003.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+
+    with pytest.raises(SourceError, match=r"channel train, part-00003.parquet:\n  - is a truncated"):
+        receive(channels)
+
+
+def test_a_table_of_somebody_elses_has_no_card(channels):
+    path = channels["train"].folder / "part-00000.parquet"
+    pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+
+    with pytest.raises(SourceError, match=r"part-00000.parquet:\n  - has no card"):
+        receive(channels)
