@@ -269,6 +269,35 @@ def promote(
         raise typer.Exit(1)
 
 
+@app.command()
+def publish(
+    name: Annotated[str, typer.Argument(help="The data config's name, as the registry has it.")],
+    to: Annotated[Literal["sagemaker"], typer.Option(help="Whose model registry.")] = "sagemaker",
+    version: Annotated[int | None, typer.Option(min=1, help="[default: the champion]")] = None,
+    sagemaker: Annotated[Path, typer.Option(help="Roles, images and places in AWS.")] = SAGEMAKER,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what SageMaker would be asked for, and ask nothing.")
+    ] = False,
+) -> None:
+    """Bring a registered bundle, and every approval, to another model registry."""
+    import json
+
+    from churnops.cloud.settings import read_sagemaker
+
+    del to  # there is one so far
+    settings, cloud = _settings(), read_sagemaker(sagemaker)
+    from churnops.cloud.aws import connect
+    from churnops.jobs.publish import publish, request
+
+    if dry_run:
+        _say(json.dumps(request(name, version, cloud, settings), indent=2))
+        return
+    made = publish(name, version, cloud, settings, connect())
+    _say(f"{made.model_version}: {made.arn}")
+    for line in made.moved:
+        _say(f"  - {line}")
+
+
 def main() -> None:
     """Run the command line; an expected error is told in words, and its exit code says of what kind it is."""
     try:

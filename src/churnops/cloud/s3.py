@@ -36,12 +36,20 @@ def upload(folder: Path, to: str, aws: Aws, tell: Tell, *, kms_key: str = "") ->
         if _is_there(aws, bucket, f"{prefix}/{_COMPLETE}"):
             tell("upload", "kept")
             return
-        how = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
+        how = _encrypted(kms_key)
         for i, (name, path) in enumerate(files.items(), start=1):
             aws.s3.upload_file(str(path), bucket, f"{prefix}/{name}", ExtraArgs=how or None)
             tell("upload", f"{i} of {len(files)} files")
         listed = json.dumps({name: path.stat().st_size for name, path in files.items()})
         aws.s3.put_object(Bucket=bucket, Key=f"{prefix}/{_COMPLETE}", Body=listed.encode(), **how)
+
+
+def put(content: bytes, to: str, aws: Aws, *, kms_key: str = "") -> None:
+    """Bring `content` to the address `to`, unless something is there: addresses bear their content's hash."""
+    bucket, key = _split(to)
+    with told(f"uploading {to}"):
+        if not _is_there(aws, bucket, key):
+            aws.s3.put_object(Bucket=bucket, Key=key, Body=content, **_encrypted(kms_key))
 
 
 def fetch(address: str, to: Path, aws: Aws) -> None:
@@ -58,6 +66,10 @@ def fetch(address: str, to: Path, aws: Aws) -> None:
 
 def _files(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.parquet"))}
+
+
+def _encrypted(kms_key: str) -> dict[str, str]:
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
 
 
 def _is_there(aws: Aws, bucket: str, key: str) -> bool:

@@ -1,10 +1,13 @@
 """How training on SageMaker is set up: the model of `configs/sagemaker.toml`."""
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from churnops.config import FrozenModel
+from churnops.config import FrozenModel, load_toml
+from churnops.errors import ConfigError
 
 Framework = Literal["torch", "tensorflow"]
 _ARN = r"^arn:aws[a-z-]*:"
@@ -51,6 +54,13 @@ class SageMaker(FrozenModel):
         if self.max_wait_hours < self.max_hours:
             raise ValueError("max_wait_hours is below max_hours: a spot job could never train so long")
         return self
+
+
+def read_sagemaker(path: Path) -> SageMaker:
+    """Read a `configs/sagemaker.toml`; raises ConfigError for it, and where boto3 is not installed."""
+    if find_spec("boto3") is None:
+        raise ConfigError("AWS", ["boto3 is not installed: pip install 'churnops[aws]'"])
+    return load_toml(SageMaker, path)
 
 
 class Machines(FrozenModel):

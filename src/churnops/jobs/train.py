@@ -2,12 +2,11 @@
 
 import time
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from churnops.config import Settings, load_toml
-from churnops.errors import ConfigError
+from churnops.cloud.settings import Machines, read_sagemaker
+from churnops.config import Settings
 from churnops.jobs.run import Plan, prepare, run, ship
 from churnops.jobs.steps.candidate import Here, task_of
 from churnops.jobs.steps.ledger import working
@@ -48,13 +47,9 @@ def requests(plan: Plan, where: Where, settings: Settings, tell: Tell) -> list[d
 
 
 def _sagemaker(plan: Plan, where: Where) -> "OnSageMaker":
-    if find_spec("boto3") is None:
-        raise ConfigError("--on sagemaker", ["boto3 is not installed: pip install 'churnops[aws]'"])
+    settings = read_sagemaker(where.file)  # first: it says what to install
     from churnops.cloud.aws import connect
-    from churnops.cloud.settings import Machines, SageMaker
     from churnops.jobs.steps.elsewhere import OnSageMaker
 
     machines = Machines(instances=where.instances, instance_type=where.instance_type, spot=where.spot)
-    return OnSageMaker(
-        plan.config.name, load_toml(SageMaker, where.file), machines, connect=connect, sleep=time.sleep
-    )
+    return OnSageMaker(plan.config.name, settings, machines, connect=connect, sleep=time.sleep)

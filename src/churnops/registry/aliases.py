@@ -65,6 +65,18 @@ def champion(uri: str, name: str) -> Version | None:
         return _version(client.get_model_version(name, str(number))) if number else None
 
 
+def holders(uri: str, name: str) -> dict[str, Version]:
+    """Who holds which of the two aliases; empty for a model nobody registered."""
+    with connect(uri) as client:
+        model = _model(client, name)
+        aliases = model.aliases if model else {}
+        return {
+            alias: _version(client.get_model_version(name, str(number)))
+            for alias, number in aliases.items()
+            if alias in (CHAMPION, CHALLENGER)
+        }
+
+
 def find_version(uri: str, name: str, number: int) -> Version:
     """Version `number` of `name`; raise RegistryError where there is none that churnops registered."""
     with connect(uri) as client:

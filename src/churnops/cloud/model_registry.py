@@ -1,0 +1,101 @@
+"""SageMaker's Model Registry: a package per bundle, its approval that of our own registry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError
+
+from churnops.cloud.aws import Aws, told
+from churnops.cloud.settings import SageMaker
+
+Approval = Literal["PendingManualApproval", "Approved", "Rejected"]
+_HASH = "content_hash"
+_MOST_TEXT = 256  # of a property's value, and of what an approval says
+_CONTENT_TYPES = ["application/json", "text/csv"]
+
+
+@dataclass(frozen=True)
+class Package:
+    """A bundle as SageMaker is told of it."""
+
+    group: str
+    content_hash: str
+    model: str
+    """The S3 address of its `model.tar.gz`."""
+    manifest: str
+    """The S3 address of its manifest, which holds the metrics."""
+    description: str
+    properties: Mapping[str, str]
+    """What people filter by: metrics, candidate, commit."""
+
+
+def package_request(package: Package, settings: SageMaker) -> dict[str, Any]:
+    """What `create_model_package` is asked for: a version that nobody has approved yet."""
+    properties = {name: value[:_MOST_TEXT] for name, value in package.properties.items()}
+    return {
+        "ModelPackageGroupName": package.group,
+        "ModelPackageDescription": package.description[:1024],
+        "ModelApprovalStatus": "PendingManualApproval",
+        "InferenceSpecification": {
+            "Containers": [{"Image": settings.serving_image, "ModelDataUrl": package.model}],
+            "SupportedContentTypes": _CONTENT_TYPES,
+            "SupportedResponseMIMETypes": _CONTENT_TYPES,
+        },
+        "ModelMetrics": {
+            "ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": package.manifest}}
+        },
+        "CustomerMetadataProperties": {**properties, _HASH: package.content_hash},
+    }
+
+
+def publish(package: Package, settings: SageMaker, aws: Aws) -> str:
+    """The ARN of the bundle's package, which is made, and its group with it, unless it is there."""
+    known = published(package.group, aws)
+    if package.content_hash in known:
+        return known[package.content_hash]
+    _make_group(package.group, settings, aws)
+
+    with told(f"publishing to the model package group {package.group}"):
+        made = aws.sagemaker.create_model_package(**package_request(package, settings))
+    return str(made["ModelPackageArn"])
+
+
+def published(group: str, aws: Aws) -> dict[str, str]:
+    """Content hash -> ARN of every package of ours in the group."""
+    with told(f"listing the model package group {group}"):
+        pages = aws.sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
+        try:
+            arns = [one["ModelPackageArn"] for page in pages for one in page["ModelPackageSummaryList"]]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return {}
+            raise
+        described = {arn: aws.sagemaker.describe_model_package(ModelPackageName=arn) for arn in arns}
+    properties = {arn: one.get("CustomerMetadataProperties", {}) for arn, one in described.items()}
+    return {of[_HASH]: arn for arn, of in properties.items() if _HASH in of}
+
+
+def approve(arn: str, approval: Approval, why: str, aws: Aws) -> bool:
+    """Make `approval` the package's state; whether it was another before."""
+    with told(f"setting the approval of {arn}"):
+        before = aws.sagemaker.describe_model_package(ModelPackageName=arn)
+        if before["ModelApprovalStatus"] == approval:
+            return False
+        aws.sagemaker.update_model_package(
+            ModelPackageArn=arn,
+            ModelApprovalStatus=approval,
+            ApprovalDescription=why[:_MOST_TEXT],
+            CustomerMetadataProperties=before["CustomerMetadataProperties"],  # as they are
+        )
+    return True
+
+
+def _make_group(group: str, settings: SageMaker, aws: Aws) -> None:
+    tags = [{"Key": key, "Value": value} for key, value in settings.tags.items()]
+    with told(f"making the model package group {group}"):
+        try:
+            aws.sagemaker.create_model_package_group(ModelPackageGroupName=group, Tags=tags)
+        except ClientError as error:
+            if "already exists" not in str(error):
+                raise

@@ -1,0 +1,102 @@
+"""`churnops publish`: registered bundles in SageMaker's Model Registry, approved as they are in ours."""
+
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from churnops.bundle.bundle import MANIFEST_FILE, MODEL_FILE, Bundle, read_bundle
+from churnops.cloud.aws import Aws
+from churnops.cloud.model_registry import Approval, Package, approve, package_request, published
+from churnops.cloud.model_registry import publish as make_package
+from churnops.cloud.s3 import put
+from churnops.cloud.settings import SageMaker
+from churnops.config import Settings
+from churnops.errors import RegistryError
+from churnops.registry.aliases import CHALLENGER, CHAMPION, Version, fetch_bundle, find_version, holders
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of a bundle, and of those published before it."""
+
+    model_version: str
+    arn: str
+    moved: tuple[str, ...]
+    """Packages whose approval changed, in words."""
+
+
+def publish(name: str, number: int | None, cloud: SageMaker, settings: Settings, aws: Aws) -> Published:
+    """Publish version `number` of `name`, or its champion, and bring every approval up to date.
+
+    The champion is approved, a refused challenger rejected, any other waits. Publishing again moves approvals
+    only. Raises RegistryError where there is no such version, and CloudError.
+    """
+    version = _version(name, number, settings)
+    folder = fetch_bundle(settings, version)
+    package = _package(version, read_bundle(folder), cloud)
+    put(_packed(folder), package.model, aws, kms_key=cloud.kms_key)
+    put((folder / MANIFEST_FILE).read_bytes(), package.manifest, aws, kms_key=cloud.kms_key)
+    arn = make_package(package, cloud, aws)
+    held = holders(settings.mlflow_uri, name)
+    moved = []
+    for content_hash, one in published(package.group, aws).items():
+        approval, why = _approval(content_hash, held)
+        if approve(one, approval, why, aws):
+            moved.append(f"{one}: {approval}, {why}")
+    return Published(version.model_version, arn, tuple(moved))
+
+
+def request(name: str, number: int | None, cloud: SageMaker, settings: Settings) -> dict[str, Any]:
+    """What SageMaker would be asked for; nothing is uploaded and nobody asked."""
+    version = _version(name, number, settings)
+    return package_request(_package(version, read_bundle(fetch_bundle(settings, version)), cloud), cloud)
+
+
+def _version(name: str, number: int | None, settings: Settings) -> Version:
+    if number is not None:
+        return find_version(settings.mlflow_uri, name, number)
+    serving = holders(settings.mlflow_uri, name).get(CHAMPION)
+    if serving is None:
+        raise RegistryError(f"{name} has no champion: name a version with --version")
+    return serving
+
+
+def _package(version: Version, bundle: Bundle, cloud: SageMaker) -> Package:
+    manifest, address = bundle.manifest, f"{cloud.bucket}/bundles/{version.content_hash}"
+    figures = {name: f"{metric.value:.4f}" for name, metric in manifest.metrics.items()}
+    return Package(
+        group=cloud.model_package_group or f"churnops-{version.name.replace('_', '-')}",
+        content_hash=version.content_hash,
+        model=f"{address}/model.tar.gz",
+        manifest=f"{address}/{MANIFEST_FILE}",
+        description=f"{version.model_version}, version {version.number}, {version.candidate}",
+        properties={
+            "model_version": version.model_version,
+            "candidate": version.candidate,
+            "code_commit": manifest.code_commit,
+            "data_fingerprint": manifest.data_fingerprint,
+            **figures,
+        },
+    )
+
+
+def _approval(content_hash: str, held: dict[str, Version]) -> tuple[Approval, str]:
+    by_alias = {alias: version.content_hash for alias, version in held.items()}
+    if by_alias.get(CHAMPION) == content_hash:
+        return "Approved", "it is the champion: it passed every gate"
+    if by_alias.get(CHALLENGER) == content_hash:
+        return "Rejected", "it is the challenger: a gate refused it"
+    return "PendingManualApproval", "it is neither champion nor challenger"
+
+
+def _packed(folder: Path) -> bytes:
+    """The bundle as SageMaker unpacks it."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz", compresslevel=6) as archive:
+        for name in (MANIFEST_FILE, MODEL_FILE):
+            member = tarfile.TarInfo(name)
+            member.size = (folder / name).stat().st_size
+            archive.addfile(member, io.BytesIO((folder / name).read_bytes()))
+    return content.getvalue()

@@ -1,0 +1,96 @@
+"""Bundles in SageMaker's registry, their approval that of ours."""
+
+import boto3
+import pytest
+from aws_model import faults
+from comparisons import make_comparison
+from moto import mock_aws
+
+from churnops.cloud.aws import Aws
+from churnops.cloud.settings import SageMaker
+from churnops.config import Settings
+from churnops.errors import RegistryError
+from churnops.jobs.publish import publish, request
+from churnops.registry.aliases import make_challenger, make_champion
+from churnops.registry.tracking import CandidateRun, record
+
+CLOUD = SageMaker(
+    role="arn:aws:iam::123456789012:role/churnops-training",
+    bucket="s3://lake/churnops",
+    images={},
+    serving_image="123456789012.dkr.ecr.eu-central-1.amazonaws.com/churnops:serving",
+    model_package_group="gym",
+)
+
+
+@pytest.fixture
+def aws():
+    with mock_aws():
+        clients = [boto3.client(name, region_name="eu-central-1") for name in ("s3", "sagemaker", "logs")]
+        clients[0].create_bucket(
+            Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        yield Aws(*clients)
+
+
+@pytest.fixture
+def settings(tracking_uri, tmp_path):
+    return Settings(data_dir=tmp_path / "data", tracking_uri=tracking_uri)
+
+
+@pytest.fixture
+def versions(settings, tmp_path):
+    """Two versions of one model, neither with an alias."""
+    plain = {"candidates": (CandidateRun("torch", {}),), "files": ()}
+    return [record(make_comparison(tmp_path, mark, **plain), settings).version for mark in (0.41, 0.61)]
+
+
+def approvals(aws):
+    listed = aws.sagemaker.list_model_packages(ModelPackageGroupName="gym")["ModelPackageSummaryList"]
+    return {one["ModelPackageVersion"]: one["ModelApprovalStatus"] for one in listed}
+
+
+def test_aws_would_take_the_request(settings, versions):
+    asked = request(versions[0].name, versions[0].number, CLOUD, settings)
+
+    assert faults("CreateModelPackage", asked) == []
+    assert asked["ModelApprovalStatus"] == "PendingManualApproval"
+    assert asked["CustomerMetadataProperties"]["content_hash"] == versions[0].content_hash
+    assert float(asked["CustomerMetadataProperties"]["roc_auc"]) > 0
+
+
+def test_a_version_waits_until_it_is_champion_and_then_again_when_it_is_no_more(aws, settings, versions):
+    name = versions[0].name
+
+    publish(name, versions[0].number, CLOUD, settings, aws)
+    assert approvals(aws) == {1: "PendingManualApproval"}
+
+    make_champion(settings.mlflow_uri, versions[0])
+    assert len(publish(name, None, CLOUD, settings, aws).moved) == 1
+    assert approvals(aws) == {1: "Approved"}
+
+    make_champion(settings.mlflow_uri, versions[1])
+    make_challenger(settings.mlflow_uri, versions[0])
+    made = publish(name, None, CLOUD, settings, aws)
+    assert made.model_version == versions[1].model_version
+    assert approvals(aws) == {1: "Rejected", 2: "Approved"}
+
+
+def test_publishing_again_changes_nothing(aws, settings, versions):
+    first = publish(versions[0].name, versions[0].number, CLOUD, settings, aws)
+    again = publish(versions[0].name, versions[0].number, CLOUD, settings, aws)
+
+    assert (again.arn, again.moved) == (first.arn, ())
+    assert len(approvals(aws)) == 1
+
+
+def test_what_is_published_is_the_bundle(aws, settings, versions):
+    publish(versions[0].name, versions[0].number, CLOUD, settings, aws)
+
+    key = f"churnops/bundles/{versions[0].content_hash}/model.tar.gz"
+    assert aws.s3.get_object(Bucket="lake", Key=key)["ContentLength"] > 1000
+
+
+def test_without_a_champion_a_version_must_be_named(settings):
+    with pytest.raises(RegistryError, match="nobody has no champion: name a version with --version"):
+        request("nobody", None, CLOUD, settings)
