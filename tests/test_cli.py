@@ -8,7 +8,20 @@ from typer.testing import CliRunner
 
 from churnops import cli
 
-VERBS = ("data", "init", "horizon", "features", "run", "report", "score", "serve", "promote")
+VERBS = (
+    "data",
+    "init",
+    "horizon",
+    "features",
+    "run",
+    "train",
+    "tune",
+    "report",
+    "score",
+    "serve",
+    "promote",
+    "publish",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -170,7 +170,7 @@ def train(
     recipe: Annotated[Path, typer.Option(help="How the models are trained.")] = RECIPE,
     gates: Annotated[Path, typer.Option(help="What a new champion must show.")] = GATES,
 ) -> None:
-    """Do the whole job as run does, its networks trained by several processes or on SageMaker."""
+    """Run, with networks trained by several processes or on SageMaker."""
     import json
 
     from churnops.jobs.run import Files, read_plan
@@ -192,6 +192,33 @@ def train(
             result = train(plan, where, settings, tell)
     for line in [json.dumps(one, indent=2) for one in asked] if dry_run else overview(result):
         _say(line)
+
+
+@app.command()
+def tune(
+    config: ConfigFile,
+    recipe: Annotated[Path, typer.Option(help="What to start from, and to beat.")] = RECIPE,
+    framework: Annotated[str, typer.Option(help="torch, tensorflow or lightgbm.")] = "torch",
+    minutes: Annotated[float, typer.Option(help="How long to try recipes; Ctrl-C ends it sooner.")] = 10.0,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Stop at so many, those of earlier calls among them.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="[default: configs/train/<name>-<framework>.toml]"),
+    ] = None,
+) -> None:
+    """Look for a better recipe and write it. Again, it goes on from there."""
+    from churnops.jobs.tune import Request, tune
+    from churnops.progress import shown
+
+    settings, at = _settings(), dt.datetime.now(dt.UTC)
+    request = Request(_config(config), recipe, framework, minutes, trials, out)
+    with shown() as tell:
+        tuned = tune(request, settings, tell, at=at)
+    for sentence in tuned.account:
+        _say(sentence)
+    _say(f"To use it: churnops run {config} --recipe {tuned.path}")
 
 
 @app.command()
@@ -279,7 +306,7 @@ def publish(
         bool, typer.Option("--dry-run", help="Print what SageMaker would be asked for, and ask nothing.")
     ] = False,
 ) -> None:
-    """Bring a registered bundle, and every approval, to another model registry."""
+    """Bring a bundle and its approval to another model registry."""
     import json
 
     from churnops.cloud.settings import read_sagemaker

@@ -1,9 +1,11 @@
 """Where things are (environment variables) and how a config file is read."""
 
+import json
 import os
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -70,6 +72,15 @@ def load_toml(model: type[Model], path: Path) -> Model:
         raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
     except ValidationError as error:
         raise ConfigError(str(path), faults(error)) from error
+
+
+def dotted(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted names and texts: `{"schedule": {"epochs": 5}}` is `schedule.epochs` = "5"."""
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def faults(error: ValidationError) -> list[str]:

@@ -56,7 +56,7 @@ def test_aws_would_take_the_request(settings, versions):
     assert faults("CreateModelPackage", asked) == []
     assert asked["ModelApprovalStatus"] == "PendingManualApproval"
     assert asked["CustomerMetadataProperties"]["content_hash"] == versions[0].content_hash
-    assert float(asked["CustomerMetadataProperties"]["roc_auc"]) > 0
+    assert asked["CustomerMetadataProperties"]["model_version"] == versions[0].model_version
 
 
 def test_a_version_waits_until_it_is_champion_and_then_again_when_it_is_no_more(aws, settings, versions):

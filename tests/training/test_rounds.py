@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from churnops.training.rounds import rounds_by_fold, rounds_by_time
+from churnops.training.rounds import rounds_by_fold, rounds_by_time, rounds_to_tune
 
 
 def test_by_time_the_model_that_was_tested_is_the_bundle() -> None:
@@ -36,3 +36,21 @@ def test_by_fold_the_bundle_learns_from_all_but_what_calibrates_it() -> None:
     assert rounds.bundled.train_N.tolist() == [1, 2, 4, 5]
     assert rounds.bundled.validation_N.tolist() == rounds.unseen_N.tolist() == [0, 3]
     assert rounds.bundled.test_N.size == 0
+
+
+def test_no_recipe_is_chosen_by_a_row_of_the_test() -> None:
+    (one,) = rounds_to_tune(rounds_by_time(np.array(["train", "test", "validation", "train"], dtype=object)))
+
+    assert (one.train_N.tolist(), one.validation_N.tolist(), one.test_N.size) == ([0, 3], [2], 0)
+
+
+@pytest.mark.parametrize("folds", [3, 5])
+def test_by_fold_the_first_is_seen_by_no_recipe_and_each_other_judges_once(folds: int) -> None:
+    fold_N = np.arange(20) % folds
+
+    rounds = rounds_to_tune(rounds_by_fold(fold_N, folds))
+
+    assert [set(fold_N[one.validation_N]) for one in rounds] == [{fold} for fold in range(1, folds)]
+    for one in rounds:
+        assert set(fold_N[one.train_N]) == set(range(1, folds)) - set(fold_N[one.validation_N])
+        assert one.test_N.size == 0

@@ -216,7 +216,7 @@ def _asked(hyperparameters: Mapping[str, str]) -> tuple[str, Recipe]:
     framework = fields.pop("framework", "")
     if framework not in NETWORKS:
         raise ConfigError("hyperparameters", [f"framework: '{framework}' is none of {', '.join(NETWORKS)}"])
-    chosen_frameworks([framework])
+    chosen_frameworks([framework], option="hyperparameters")
     return framework, recipe_of(fields, where="hyperparameters")
 
 

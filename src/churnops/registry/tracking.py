@@ -19,15 +19,15 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 from churnops.bundle.bundle import read_bundle
 from churnops.bundle.manifest import Manifest
 from churnops.bundle.manifest import Metric as Estimate
-from churnops.config import Settings
+from churnops.config import Settings, dotted
 from churnops.errors import RegistryError
 from churnops.registry.aliases import BUNDLE_FOLDER, Version, record_evidence, register
 from churnops.registry.client import connect
 from churnops.registry.promotion import Evidence
 
-_KEY = "churnops.key"
+KEY = "churnops.key"
 _COMPARISON = "comparison"
-_FINISHED = RunStatus.to_string(RunStatus.FINISHED)
+FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 _DIGEST_LENGTH = 36  # MLflow keeps no more of a data set's digest.
 
 
@@ -85,7 +85,7 @@ def record(comparison: Comparison, settings: Settings) -> Recorded:
     """
     manifest = read_bundle(comparison.bundle).manifest
     with connect(settings.mlflow_uri) as client:
-        experiment_id = _experiment(client, manifest.name, settings)
+        experiment_id = experiment(client, manifest.name, settings)
         runs = _finished(client, experiment_id, comparison) or _write(
             client, experiment_id, comparison, manifest
         )
@@ -107,7 +107,8 @@ class _Runs:
     candidates: Mapping[str, str]
 
 
-def _experiment(client: MlflowClient, name: str, settings: Settings) -> str:
+def experiment(client: MlflowClient, name: str, settings: Settings) -> str:
+    """The id of the experiment of the data config `name`; raises RegistryError where it was deleted."""
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage != LifecycleStage.ACTIVE:
         raise RegistryError(
@@ -128,8 +129,8 @@ def _artifact_location(name: str, settings: Settings) -> str | None:
 
 def _finished(client: MlflowClient, experiment_id: str, comparison: Comparison) -> _Runs | None:
     """The runs of the same key when all of them are finished; else what there is of them is deleted."""
-    found = client.search_runs([experiment_id], f"tags.`{_KEY}` = '{comparison.key}'")
-    finished = {run.info.run_name: run.info.run_id for run in found if run.info.status == _FINISHED}
+    found = client.search_runs([experiment_id], f"tags.`{KEY}` = '{comparison.key}'")
+    finished = {run.info.run_name: run.info.run_id for run in found if run.info.status == FINISHED}
     if finished.keys() == {_COMPARISON, *(candidate.name for candidate in comparison.candidates)}:
         return _Runs(finished.pop(_COMPARISON), finished)
     for run in found:
@@ -139,18 +140,18 @@ def _finished(client: MlflowClient, experiment_id: str, comparison: Comparison) 
 
 def _write(client: MlflowClient, experiment_id: str, comparison: Comparison, manifest: Manifest) -> _Runs:
     """Write the parent first and finish it last: a finished parent vouches for the whole."""
-    at = _milliseconds(comparison.at)
+    at = milliseconds(comparison.at)
     dataset = _dataset(comparison, manifest)
     chosen = {candidate.name: candidate for candidate in comparison.candidates}[manifest.candidate]
     whole = CandidateRun(
         _COMPARISON, {"candidate": chosen.name}, metrics=chosen.metrics, files=comparison.files
     )
-    tags = {_KEY: comparison.key, "model_version": manifest.model_version}
+    tags = {KEY: comparison.key, "model_version": manifest.model_version}
     parent = client.create_run(experiment_id, at, tags, _COMPARISON).info.run_id
     _log(client, parent, _with_params(whole, comparison.params), at=at, dataset=dataset)
     run_ids = {}
     for candidate in comparison.candidates:
-        tags = {_KEY: comparison.key, MLFLOW_PARENT_RUN_ID: parent}
+        tags = {KEY: comparison.key, MLFLOW_PARENT_RUN_ID: parent}
         run_id = client.create_run(experiment_id, at, tags, candidate.name).info.run_id
         _log(client, run_id, _with_params(candidate, comparison.params), at=at, dataset=dataset)
         if candidate is chosen:
@@ -173,20 +174,11 @@ def _with_params(run: CandidateRun, shared: Mapping[str, Any]) -> CandidateRun:
 
 
 def _log(client: MlflowClient, run_id: str, run: CandidateRun, *, at: int, dataset: DatasetInput) -> None:
-    params = [Param(name, text) for name, text in _flat(run.params)]
+    params = [Param(name, text) for name, text in dotted(run.params)]
     client.log_batch(run_id, metrics=list(_metrics(run, at)), params=params)
     client.log_inputs(run_id, datasets=[dataset])
     for file in run.files:
         client.log_artifact(run_id, str(file))
-
-
-def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names and texts: `{"schedule": {"epochs": 5}}` is `schedule.epochs` = "5"."""
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _metrics(run: CandidateRun, at: int) -> Iterator[Metric]:
@@ -198,5 +190,6 @@ def _metrics(run: CandidateRun, at: int) -> Iterator[Metric]:
         yield Metric(f"test_{name}_high", estimate.high, at, 0)
 
 
-def _milliseconds(at: dt.datetime) -> int:
+def milliseconds(at: dt.datetime) -> int:
+    """As MLflow counts time."""
     return round(at.timestamp() * 1000)

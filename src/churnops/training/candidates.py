@@ -19,8 +19,10 @@ NETWORKS = ("torch", "tensorflow")
 Shape = Literal["purchases", "labelled"]
 
 
-def chosen_frameworks(names: Collection[str], *, elsewhere: Collection[str] = ()) -> tuple[str, ...]:
-    """Those of FRAMEWORKS that are named; raises ConfigError for one that is unknown or not installed.
+def chosen_frameworks(
+    names: Collection[str], *, elsewhere: Collection[str] = (), option: str = "--frameworks"
+) -> tuple[str, ...]:
+    """Those of FRAMEWORKS that `option` names; raises ConfigError for an unknown or missing one.
 
     Those that learn `elsewhere` need not be installed here.
     """
@@ -35,7 +37,7 @@ def chosen_frameworks(names: Collection[str], *, elsewhere: Collection[str] = ()
         if name in FRAMEWORKS and name not in elsewhere and not is_installed(name)
     ]
     if problems:
-        raise ConfigError("--frameworks", problems)
+        raise ConfigError(option, problems)
     return tuple(name for name in FRAMEWORKS if name in names)
 
 

@@ -1,12 +1,12 @@
 """How models are trained: the model of the files in `configs/train/`."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
-from churnops.config import FrozenModel, faults
+from churnops.config import FrozenModel, dotted, faults
 from churnops.errors import ConfigError
 
 
@@ -106,16 +106,8 @@ def recipe_of(fields: Mapping[str, str], *, where: str) -> Recipe:
 
 
 def fields_of(recipe: Recipe) -> dict[str, str]:
-    """Every field of a recipe by path, as JSON: what `recipe_of` reads."""
-    return dict(_flat(recipe.model_dump(mode="json")))
-
-
-def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, json.dumps(value)
+    """Every field of a recipe by path: what `recipe_of` reads."""
+    return dict(dotted(recipe.model_dump(mode="json")))
 
 
 def _value(text: str) -> Any:

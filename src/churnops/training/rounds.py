@@ -62,6 +62,23 @@ def rounds_by_fold(fold_N: Index, n_folds: int) -> Rounds:
     return Rounds(tested, _round(fold_N, validation=0, test=-1))
 
 
+def rounds_to_tune(rounds: Rounds) -> tuple[Round, ...]:
+    """Fits to choose a recipe by: none of them learns from, or is judged by, a row of the first test.
+
+    By time, the rows before the test, as they are. By fold, all folds but fold 0, each judged once by the fit
+    that learns from the others: they are tests of the other rounds, and fold 0 is the one test left unseen.
+    """
+    unseen = np.empty(0, dtype=np.intp)
+    first, *others = rounds.tested
+    if not others:
+        return (Round(first.train_N, first.validation_N, unseen),)
+    folds = [one.test_N for one in others]
+    return tuple(
+        Round(np.sort(np.concatenate(folds[:place] + folds[place + 1 :])), fold_N, unseen)
+        for place, fold_N in enumerate(folds)
+    )
+
+
 def _round(fold_N: Index, *, validation: int, test: int) -> Round:
     is_train = (fold_N != validation) & (fold_N != test)
     return Round(
