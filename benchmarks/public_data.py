@@ -177,7 +177,7 @@ def networks(results: dict[str, dict[str, Any]], better: dict[str, dict[str, Any
     return [
         "## The network",
         "",
-        "`mlp.toml` is the default recipe, `tabm.toml` the better and slower one (docs/training.md). The sets",
+        "`mlp.toml` is the default recipe, `tabm.toml` the better, slower one (docs/training.md). The sets",
         "below have the default's figures. The recipe was chosen on two folds of E-Commerce and bank and on",
         "The Complete Journey, by validation figures, with test figures in sight: docs/experiments.md.",
         "",

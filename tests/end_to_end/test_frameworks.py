@@ -2,11 +2,14 @@
 
 import csv
 import json
+from pathlib import Path
 
+import mlflow
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from command import churnops
+from mlflow import MlflowClient
 
 from churnops.bundle.bundle import read_bundle
 
@@ -40,6 +43,31 @@ def test_both_compete_and_are_held_against_each_other(gym):
     gain = result["equivalence"]["gain"]["roc_auc"]
     assert gain["low"] <= 0 <= gain["high"]
     assert "PyTorch and TensorFlow" in (gym / "var/runs/gym/report.html").read_text()
+
+
+def test_mlflow_has_how_far_the_two_are_apart(gym):
+    client = MlflowClient(f"sqlite:///{gym / 'var/mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("gym").experiment_id])
+    (comparison,) = [run for run in runs if run.info.run_name == "comparison"]
+
+    assert float(comparison.data.params["equivalence.loss"]) < 1e-4
+    assert float(comparison.data.params["equivalence.score"]) < 1e-5
+
+
+def test_mlflow_loads_each_network_as_its_users_expect(gym):
+    uri = f"sqlite:///{gym / 'var/mlflow.db'}"
+    client = MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name("gym").experiment_id])
+    folders = {
+        run.info.run_name: client.download_artifacts(run.info.run_id, "model", str(gym))
+        for run in runs
+        if run.info.run_name == "tensorflow"
+    }
+    assert not list(Path(folders["tensorflow"]).rglob("*pickle*"))
+
+    network = mlflow.tensorflow.load_model(folders["tensorflow"])
+
+    assert network(np.zeros((3, network.input_shape[-1]), np.float32)).shape == (3, 1)
 
 
 def test_a_bundle_of_each_takes_the_same_customers(gym, tmp_path):

@@ -1,5 +1,6 @@
 """The network in TensorFlow. Nothing here imports it before a test runs: other tests import PyTorch."""
 
+import mlflow
 import numpy as np
 import pytest
 from customers import COLUMNS, make_customers, rows_of
@@ -8,6 +9,7 @@ from churnops.evaluation.calibration import Platt
 from churnops.evaluation.metrics import auc_of
 from churnops.export.onnx import to_onnx
 from churnops.export.parity import parity
+from churnops.registry.flavours import save_flavour
 from churnops.training.dataset import Columns
 from churnops.training.group import LONE_HOST, Host
 from churnops.training.recipe import Network, Recipe, Schedule
@@ -155,3 +157,16 @@ def test_two_customers_are_enough_to_fit(fit):
     two = rows_of(Columns(("a",), ()), [[0.0], [1.0]], [()] * 2, churned_N=np.array([False, True]))
 
     assert np.isfinite(fit(two, two)[0].model.logits(two)).all()
+
+
+@pytest.mark.parametrize("recipe", [QUICK, TABM], ids=["mlp", "tabm"])
+def test_mlflow_loads_it_as_its_users_expect_and_without_a_pickle(fit, recipe, tmp_path):
+    model = fit(make_customers(300), make_customers(100, seed=1), recipe)[0].model
+    rows = make_customers(20, seed=4)
+    save_flavour(model, tmp_path / "model")
+
+    again = mlflow.tensorflow.load_model(str(tmp_path / "model"))
+
+    logit_N1 = again(model.preprocessing.apply(rows)).numpy()
+    np.testing.assert_allclose(logit_N1[:, 0], model.logits(rows), atol=1e-6)
+    assert not list((tmp_path / "model").rglob("*pickle*"))

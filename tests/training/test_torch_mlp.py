@@ -2,6 +2,7 @@
 
 import functools
 
+import mlflow
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from churnops.errors import NotEnoughData
 from churnops.evaluation.metrics import auc_of
+from churnops.registry.flavours import save_flavour
 from churnops.training import torch_mlp
 from churnops.training.dataset import Columns
 from churnops.training.group import LONE_HOST, Host
@@ -175,3 +177,15 @@ def test_the_score_is_the_mean_of_what_the_members_say():
     assert said_MB1.shape == (3, 5, 1)
     assert torch.allclose(network(x_BD), said_MB1.mean(0))
     assert (said_MB1[0] != said_MB1[1]).all()
+
+
+@pytest.mark.parametrize("recipe", [QUICK, TABM], ids=["mlp", "tabm"])
+def test_mlflow_loads_it_as_its_users_expect_and_without_a_pickle(recipe, tmp_path):
+    model, rows = _fitted(recipe)[0].model, make_customers(20, seed=4)
+    save_flavour(model, tmp_path / "model")
+
+    again = mlflow.pytorch.load_model(str(tmp_path / "model"))
+
+    logit_N1 = again(torch.from_numpy(model.preprocessing.apply(rows))).detach().numpy()
+    np.testing.assert_allclose(logit_N1[:, 0], model.logits(rows), atol=1e-6)
+    assert not list((tmp_path / "model").rglob("*pickle*"))

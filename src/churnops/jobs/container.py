@@ -135,7 +135,7 @@ def train(contract: Contract, tell: Tell) -> None:
         else:
             together(_learn, _seats(contract), tell)
         for path in sorted(unfinished.glob("*")):
-            path.replace(contract.model / path.name)
+            _replace(path, contract.model / path.name)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -175,6 +175,13 @@ def _learn(seat: _Seat, tell: Tell) -> None:
         tell(contract.framework, f"process {seat.rank}: weights {learnt.facts.weights_sha256}")
         if seat.rank == 0:
             _write(learnt, received.known, metrics, contract)
+
+
+def _replace(path: Path, target: Path) -> None:
+    """Put `path` in the place of what an earlier start has left there."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    path.replace(target)
 
 
 def _by_torchrun(seat: _Seat) -> bool:

@@ -28,6 +28,8 @@ from churnops.registry.promotion import Evidence
 KEY = "churnops.key"
 _COMPARISON = "comparison"
 FINISHED = RunStatus.to_string(RunStatus.FINISHED)
+FLAVOUR = "model"
+"""Where in a candidate's artifacts its network lies, as `mlflow.<framework>.load_model` takes it."""
 _DIGEST_LENGTH = 36  # MLflow keeps no more of a data set's digest.
 
 
@@ -44,6 +46,8 @@ class CandidateRun:
     """Test figures by name; logged as `test_<name>`, `test_<name>_low` and `test_<name>_high`."""
     files: Sequence[Path] = ()
     """Plots and tables to keep."""
+    flavour: Path | None = None
+    """A network as an MLflow model, for a candidate that is one."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,8 @@ def _log(client: MlflowClient, run_id: str, run: CandidateRun, *, at: int, datas
     client.log_inputs(run_id, datasets=[dataset])
     for file in run.files:
         client.log_artifact(run_id, str(file))
+    if run.flavour:
+        client.log_artifacts(run_id, str(run.flavour), FLAVOUR)
 
 
 def _metrics(run: CandidateRun, at: int) -> Iterator[Metric]:

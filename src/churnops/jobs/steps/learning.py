@@ -31,6 +31,7 @@ from churnops.training.rounds import Round, Rounds
 MODEL = "model.onnx"
 SCORES = "scores.parquet"
 FACTS = "candidate.json"
+FLAVOUR = "mlflow"
 _NOT_A_NETWORK = (Linear, Boosted, BgNbd)
 
 
@@ -87,10 +88,13 @@ class Learnt:
     score_N: Array
 
     def write(self, to: Path) -> None:
-        """The graph, the test scores, the facts, and a network in its framework's own format."""
+        """The graph, the test scores, the facts; a network in its framework's own format and in MLflow's."""
         (to / MODEL).write_bytes(self.graph)
         if not isinstance(self.model, _NOT_A_NETWORK):
+            from churnops.registry.flavours import save_flavour  # MLflow takes seconds to import
+
             self.model.save(to)
+            save_flavour(self.model, to / FLAVOUR)
         pq.write_table(pa.table({"row": self.number_N, "score": self.score_N}), to / SCORES)
         write_json(to / FACTS, asdict(self.facts))
 

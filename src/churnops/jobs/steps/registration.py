@@ -15,7 +15,9 @@ from churnops.evaluation.leakage import Finding, too_good
 from churnops.jobs.steps.audit import read_findings, read_groups, read_rounds
 from churnops.jobs.steps.candidate import read_facts
 from churnops.jobs.steps.dataset import DATASET
+from churnops.jobs.steps.equivalence import read_differences
 from churnops.jobs.steps.evaluation import PREDICTIONS, read_figures
+from churnops.jobs.steps.learning import FLAVOUR
 from churnops.jobs.steps.ledger import Done
 from churnops.registry.aliases import champion, fetch_bundle
 from churnops.registry.promotion import Evidence
@@ -50,6 +52,7 @@ def register(
             "seed": recipe.seed,
             "spans": bundle.manifest.spans,
             "feature_hash": bundle.manifest.feature_hash,
+            **({"equivalence": read_differences(steps["equivalence"])} if "equivalence" in steps else {}),
         },
         data_source=bundle.manifest.name,
         candidates=[
@@ -58,6 +61,7 @@ def register(
                 recipe.model_dump(mode="json"),
                 history=read_facts(steps[name]).history,
                 metrics=metrics[name],
+                flavour=_flavour(steps[name]),
             )
             for name in figures["order"]
         ],
@@ -66,6 +70,11 @@ def register(
         files=[steps["evaluation"].folder / PREDICTIONS],
     )
     return record(comparison, settings), opponent
+
+
+def _flavour(candidate: Done) -> Path | None:
+    folder = candidate.folder / FLAVOUR
+    return folder if folder.exists() else None
 
 
 def all_findings(manifest: Manifest, audited: Done) -> tuple[Finding, ...]:
