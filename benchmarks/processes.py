@@ -2,8 +2,8 @@
 
     python benchmarks/processes.py [torch tensorflow] [--rows 100_000]
 
-Each process has one thread and learns from its half of every batch: of the default recipe, and of a network so
-large that a step has more to compute for as many messages.
+Each process has one thread and learns from its half of every batch: of the default recipe, and of a network
+so large that a step has more to compute for as many messages.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python benchmarks/training.py [torch tensorflow] [--rows 100_000] [--columns 20] [--rounds 3]
 
 The textbook's trains for 20 epochs (benchmarks/textbook/). Ours stops by itself; how long it took until its
-weights first had the textbook's last validation AUC is found afterwards, from its checkpoints. Both get the rows
-standardised by the same code, whose time counts for both, and use one thread. A process holds one framework. Then
-the share of our time that is no forward, backward or optimiser step, each part by itself.
+weights first had the textbook's last validation AUC is found afterwards, from its checkpoints. Both get the
+rows standardised by the same code, whose time counts for both, and use one thread. A process holds one
+framework. Then the share of our time that is no forward, backward or optimiser step, each part by itself.
 """
 
 import argparse

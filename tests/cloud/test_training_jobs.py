@@ -30,7 +30,7 @@ GUARDED = {
 }
 JOB = Job(
     name="churnops-demo-torch-0123456789ab",
-    framework="torch",
+    image=SETTINGS.images["torch"],
     machines=Machines(instances=2),
     hyperparameters={"framework": "torch", **fields_of(Recipe())},
     channels={span: f"s3://lake/churnops/datasets/a/{span}" for span in ("train", "validation", "test")},

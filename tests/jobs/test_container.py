@@ -174,6 +174,18 @@ def test_variables_of_the_toolkit_come_before_the_files(host):
     assert contract.recipe == Recipe(seed=7)
 
 
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"SM_HPS": "{"}, "SM_HPS:\n  - is not JSON"),
+        ({"SM_CURRENT_HOST": "algo-9"}, "current_host: algo-9 is none of algo-1"),
+    ],
+)
+def test_what_the_toolkit_says_wrongly_is_named(host, variables, says):
+    with pytest.raises(ConfigError, match=says):
+        read_contract(host, variables)
+
+
 def test_pipe_mode_is_refused(host):
     write(host, "inputdataconfig", {"train": {"TrainingInputMode": "Pipe"}})
 

@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from churnops.cloud.aws import Aws, told
-from churnops.cloud.settings import Framework, Machines, SageMaker
+from churnops.cloud.settings import Machines, SageMaker
 from churnops.errors import CloudError
 from churnops.progress import Tell
 
@@ -27,7 +27,7 @@ class Job:
     """One training job, before it has a name of its own among all attempts."""
 
     name: str
-    framework: Framework
+    image: str
     machines: Machines
     hyperparameters: Mapping[str, str]
     channels: Mapping[str, str]
@@ -43,7 +43,7 @@ def request_of(job: Job, settings: SageMaker) -> dict[str, Any]:
         "TrainingJobName": job.name,
         "RoleArn": settings.role,
         "AlgorithmSpecification": {
-            "TrainingImage": settings.images[job.framework],
+            "TrainingImage": job.image,
             "TrainingInputMode": settings.input_mode,
             "MetricDefinitions": [{"Name": name, "Regex": rf"{name}=([0-9.]+)"} for name in METRICS],
         },

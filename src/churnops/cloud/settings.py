@@ -9,7 +9,6 @@ from pydantic import Field, PositiveInt, model_validator
 from churnops.config import FrozenModel, load_toml
 from churnops.errors import ConfigError
 
-Framework = Literal["torch", "tensorflow"]
 _ARN = r"^arn:aws[a-z-]*:"
 
 
@@ -20,7 +19,7 @@ class SageMaker(FrozenModel):
     """The role a job runs as: it needs `bucket`, its image and its logs, and nothing else."""
     bucket: str = Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*[^/\s])?$")
     """`s3://bucket/prefix`: datasets, checkpoints and models go below it."""
-    images: dict[Framework, str]
+    images: dict[str, str]
     """The training image of each framework, in ECR."""
     volume_gb: int = Field(default=30, ge=1, le=16_384)
     """Of each host's disk."""

@@ -10,7 +10,8 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +34,8 @@ from churnops.training.group import Group, Place, gather_array
 from churnops.training.recipe import Recipe, recipe_of
 
 ROOT = Path("/opt/ml")
+_UNFINISHED = ".unfinished"
+_GPUS = Path("/proc/driver/nvidia/gpus")
 _PORT = 7777  # of the first process; the next ones count on, since hosts of a test can be one machine
 _SYSTEM_FAULT = 5
 _STOPPED = 128 + signal.SIGTERM
@@ -96,15 +99,17 @@ def read_contract(root: Path, variables: Mapping[str, str]) -> Contract:
     """
     resources = _json(root / "input/config/resourceconfig.json")
     inputs = _json(root / "input/config/inputdataconfig.json")
-    said = variables.get("SM_HPS")
-    hyperparameters = json.loads(said) if said else _json(root / "input/config/hyperparameters.json")
-    hosts = variables.get("SM_HOSTS")
+    hyperparameters = _said("SM_HPS", variables) or _json(root / "input/config/hyperparameters.json")
     framework, recipe = _asked(hyperparameters)
+    hosts = sorted(_said("SM_HOSTS", variables) or resources.get("hosts", ["localhost"]))
+    host = variables.get("SM_CURRENT_HOST", resources.get("current_host", hosts[0]))
+    if host not in hosts:
+        raise ConfigError("resourceconfig.json", [f"current_host: {host} is none of {', '.join(hosts)}"])
     return Contract(
-        host=variables.get("SM_CURRENT_HOST", resources.get("current_host", "localhost")),
-        hosts=tuple(sorted(json.loads(hosts) if hosts else resources.get("hosts", ["localhost"]))),
+        host=host,
+        hosts=tuple(hosts),
         interface=variables.get("SM_NETWORK_INTERFACE_NAME", resources.get("network_interface_name", "")),
-        gpus=int(variables.get("SM_NUM_GPUS", "0")),
+        gpus=int(variables.get("SM_NUM_GPUS", len(list(_GPUS.glob("*"))))),
         channels={
             name: _given(
                 name, said, Path(variables.get(f"SM_CHANNEL_{name.upper()}", root / "input/data" / name))
@@ -127,17 +132,13 @@ def train(contract: Contract, tell: Tell) -> None:
     """
     if contract.interface in (name for _, name in socket.if_nameindex()):
         os.environ |= {"GLOO_SOCKET_IFNAME": contract.interface, "NCCL_SOCKET_IFNAME": contract.interface}
-    unfinished = contract.model / ".unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        if "TORCHELASTIC_RUN_ID" in os.environ:
-            _learn(_torchrun_seat(contract), tell)
-        else:
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        with _left_whole(contract.model):
             together(_learn, _seats(contract), tell)
-        for path in sorted(unfinished.glob("*")):
-            _replace(path, contract.model / path.name)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        return
+    seat = _torchrun_seat(contract)
+    with _left_whole(contract.model) if seat.rank == 0 else nullcontext():
+        _learn(seat, tell)
 
 
 def _seats(contract: Contract) -> Sequence[_Seat]:
@@ -177,11 +178,20 @@ def _learn(seat: _Seat, tell: Tell) -> None:
             _write(learnt, received.known, metrics, contract)
 
 
-def _replace(path: Path, target: Path) -> None:
-    """Put `path` in the place of what an earlier start has left there."""
-    if target.is_dir():
-        shutil.rmtree(target)
-    path.replace(target)
+@contextmanager
+def _left_whole(model: Path) -> Iterator[None]:
+    """What the block writes below `_UNFINISHED` is in `model` afterwards; nothing if the block fails."""
+    unfinished = model / _UNFINISHED
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        yield
+        for path in sorted(unfinished.glob("*")):
+            target = model / path.name
+            if target.is_dir():  # left by an earlier start
+                shutil.rmtree(target)
+            path.replace(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _by_torchrun(seat: _Seat) -> bool:
@@ -214,7 +224,7 @@ def _write(
     learnt: Learnt, known: Mapping[str, Any], metrics: Mapping[str, Metric], contract: Contract
 ) -> None:
     bundle = bundle_of(known, contract.recipe, learnt.facts, metrics, learnt.graph)
-    learnt.write(write_bundle(bundle, contract.model / ".unfinished"))
+    learnt.write(write_bundle(bundle, contract.model / _UNFINISHED))
 
 
 def _asked(hyperparameters: Mapping[str, str]) -> tuple[str, Recipe]:
@@ -234,6 +244,14 @@ def _given(name: str, said: Mapping[str, str], folder: Path) -> Given:
             "inputdataconfig.json", [f"channel {name}: Pipe mode cannot be read: File or FastFile"]
         )
     return Given(folder, said.get("S3DistributionType") == "ShardedByS3Key")
+
+
+def _said(name: str, variables: Mapping[str, str]) -> Any:
+    """A variable that holds JSON; None where it is not set."""
+    try:
+        return json.loads(variables[name]) if name in variables else None
+    except ValueError as error:
+        raise ConfigError(name, [f"is not JSON: {error}"]) from error
 
 
 def _json(path: Path) -> dict[str, Any]:

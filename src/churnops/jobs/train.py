@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from churnops.cloud.settings import Machines, read_sagemaker
 from churnops.config import Settings
+from churnops.errors import ConfigError
 from churnops.jobs.run import Plan, prepare, run, ship
 from churnops.jobs.steps.candidate import Here, task_of
 from churnops.jobs.steps.ledger import working
@@ -51,5 +52,13 @@ def _sagemaker(plan: Plan, where: Where) -> "OnSageMaker":
     from churnops.cloud.aws import connect
     from churnops.jobs.steps.elsewhere import OnSageMaker
 
+    networks = [name for name in plan.frameworks if name in NETWORKS]
+    problems = [
+        f"{name}: there is no image to train it with" for name in networks if name not in settings.images
+    ]
+    if not networks:
+        raise ConfigError("--frameworks", [f"none of them learns on SageMaker: {', '.join(NETWORKS)} do"])
+    if problems:
+        raise ConfigError(f"{where.file}, images", problems)
     machines = Machines(instances=where.instances, instance_type=where.instance_type, spot=where.spot)
     return OnSageMaker(plan.config.name, settings, machines, connect=connect, sleep=time.sleep)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,8 +12,8 @@ from churnops.bundle.bundle import read_bundle
 from churnops.cloud.aws import Aws
 from churnops.cloud.s3 import address_of, fetch, upload
 from churnops.cloud.sagemaker import Job, Sleep, follow, job_name, request_of, submit
-from churnops.cloud.settings import Framework, Machines, SageMaker
-from churnops.errors import CloudError, ConfigError
+from churnops.cloud.settings import Machines, SageMaker
+from churnops.errors import CloudError
 from churnops.jobs.steps.candidate import Task
 from churnops.jobs.steps.learning import SCORES
 from churnops.progress import Tell
@@ -64,7 +64,7 @@ class OnSageMaker:
             request_of(
                 Job(
                     self._job_name(task),
-                    framework=_framework(task, self.settings),
+                    image=self.settings.images[task.assignment.name],
                     machines=self.machines,
                     hyperparameters={
                         "framework": task.assignment.name,
@@ -82,13 +82,6 @@ class OnSageMaker:
 
     def _job_name(self, task: Task) -> str:
         return job_name("churnops", self.name, task.assignment.name, task.key[:12])
-
-
-def _framework(task: Task, settings: SageMaker) -> Framework:
-    for framework in get_args(Framework):
-        if framework == task.assignment.name and framework in settings.images:
-            return framework  # type: ignore[no-any-return]  # get_args forgets what it was given
-    raise ConfigError("sagemaker", [f"images.{task.assignment.name}: there is no image to train it with"])
 
 
 def _check(task: Task, folder: Path, address: str) -> None:
