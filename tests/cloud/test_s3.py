@@ -1,5 +1,6 @@
 """Folders in a real S3 server, and archives that come back."""
 
+import gzip
 import io
 import tarfile
 
@@ -78,6 +79,29 @@ def archive(*members):
     return content.getvalue()
 
 
+def damaged(content):
+    """Garbage in the middle: what comes before it can be read."""
+    middle = len(content) // 2
+    return content[:middle] + b"\xff" * 40 + content[middle + 40 :]
+
+
+def of_size(n_bytes):
+    """A sparse file: it takes no room until it is unpacked."""
+    member = tarfile.TarInfo("a")
+    sparse = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(n_bytes)}
+    member.pax_headers = {**sparse, "GNU.sparse.name": "a"}
+    member.size = 512
+    header = member.tobuf(tarfile.PAX_FORMAT)
+    return gzip.compress(header + f"1\n{n_bytes}\n0\n".encode().ljust(512, b"\0") + bytes(1024))
+
+
+def headers_without_end():
+    """Each only announces the name of the next: a parser that recurses runs out of stack."""
+    header = tarfile.TarInfo("a")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 1
+    return gzip.compress((header.tobuf(tarfile.GNU_FORMAT) + b"a".ljust(512, b"\0")) * 5_000)
+
+
 def test_a_model_is_unpacked(s3, aws, tmp_path):
     s3.put_object(Bucket="lake", Key="m/model.tar.gz", Body=archive(("model.onnx", tarfile.REGTYPE)))
 
@@ -87,24 +111,31 @@ def test_a_model_is_unpacked(s3, aws, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+PARTS = archive(*[(f"part-{i}", tarfile.REGTYPE) for i in range(50)])
+
+
 @pytest.mark.parametrize(
-    "content",
+    ("content", "says"),
     [
-        archive(("../outside", tarfile.REGTYPE)),
-        archive(("a", tarfile.SYMTYPE)),
-        archive(("a", tarfile.LNKTYPE)),
-        archive(("a", tarfile.CHRTYPE)),
-        archive(("model.onnx", tarfile.REGTYPE))[:30],
-        b"no archive",
+        pytest.param(archive(("../outside", tarfile.REGTYPE)), "cannot be unpacked: .*outside", id="outside"),
+        pytest.param(archive(("a", tarfile.SYMTYPE)), "holds links", id="symlink"),
+        pytest.param(archive(("a", tarfile.LNKTYPE)), "holds links", id="hard link"),
+        pytest.param(archive(("a", tarfile.CHRTYPE)), "holds links", id="device"),
+        pytest.param(PARTS[:30], "cannot be unpacked", id="truncated"),
+        pytest.param(damaged(PARTS), "cannot be unpacked", id="damaged"),
+        pytest.param(PARTS[:-8] + bytes(8), "cannot be unpacked: CRC", id="wrong checksum"),
+        pytest.param(of_size(3 * 1024**3), "unpacks to more than 2 GB", id="too large"),
+        pytest.param(headers_without_end(), "cannot be unpacked", id="headers without end"),
+        pytest.param(archive(), "is empty", id="empty"),
+        pytest.param(b"no archive", "cannot be unpacked", id="no archive"),
     ],
-    ids=["outside", "symlink", "hard link", "device", "truncated", "no archive"],
 )
-def test_an_unsafe_archive_is_refused_and_leaves_nothing(s3, aws, tmp_path, content):
+def test_an_unsafe_archive_is_refused_and_leaves_nothing(s3, aws, tmp_path, content, says):
     s3.put_object(Bucket="lake", Key="bad/model.tar.gz", Body=content)
     to = tmp_path / "to"
     to.mkdir()
 
-    with pytest.raises(CloudError, match=r"s3://lake/bad/model.tar.gz: (cannot be unpacked|holds links)"):
+    with pytest.raises(CloudError, match=f"s3://lake/bad/model.tar.gz: {says}"):
         fetch("s3://lake/bad/model.tar.gz", to, aws)
 
     assert list(tmp_path.rglob("*")) == [to]

@@ -1,14 +1,16 @@
 """What SageMaker is asked for, and what its answers become."""
 
+from pathlib import Path
+
 import boto3
 import pytest
-from aws_model import faults
-from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+import tomlkit
+from aws_model import SERVICE, faults
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
 from moto import mock_aws
-from pydantic import ValidationError
 
-from churnops.cloud.aws import Aws, told
+from churnops.cloud.aws import Aws, connect, told
 from churnops.cloud.s3 import upload
 from churnops.cloud.sagemaker import Job, follow, job_name, request_of, submit
 from churnops.cloud.settings import Machines, SageMaker, read_sagemaker
@@ -84,9 +86,31 @@ def test_what_guards_a_job_is_asked_for():
     } == {"ShardedByS3Key"}
 
 
+def test_disks_that_have_a_key_of_their_own_are_given_none():
+    settings = SETTINGS.model_copy(update=GUARDED)
+    given = {
+        instance_type.split(".")[1]
+        for instance_type in SERVICE.shape_for("TrainingInstanceType").enum
+        if "VolumeKmsKeyId"
+        not in request_of(Job(**{**vars(JOB), "machines": Machines(instance_type=instance_type)}), settings)[
+            "ResourceConfig"
+        ]
+    }
+
+    assert given >= {"g4dn", "g5", "g6e", "p3dn", "p4d", "p5", "p6-b200", "trn1", "r5d"}
+    assert not given & {"m4", "m5", "m6i", "m7i-flex", "c5n", "c5", "r5", "t3", "p2", "p3"}
+
+
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
+        ("role", "arn:aws:iam::123456789012:role/a b", "role: String should match"),
+        ("images", {"torch": ""}, "images.torch: String should match"),
+        ("images", {"jax": "a"}, "images.jax.[key]: String should match pattern '^(torch|tensorflow)$'"),
+        ("kms_key", "my key", "kms_key: String should match"),
+        ("security_groups", ("default",), "security_groups.0: String should match"),
+        ("tags", {"cost#": "a"}, "tags.cost#.[key]: String should match"),
+        ("max_hours", 0.0, "max_hours: Input should be greater than or equal to 0.1"),
         ("role", "me", "role: String should match"),
         ("bucket", "lake", "bucket: String should match"),
         ("subnets", ("subnet-1",), "a VPC needs both"),
@@ -95,12 +119,21 @@ def test_what_guards_a_job_is_asked_for():
     ],
 )
 def test_a_wrong_setting_is_named(field, value, says, tmp_path):
-    with pytest.raises(ValidationError) as raised:
-        SageMaker.model_validate({**SETTINGS.model_dump(), field: value})
+    written = tomlkit.dumps({**SETTINGS.model_dump(), field: value})
+    (tmp_path / "sagemaker.toml").write_text(written)
 
-    assert says.split(": ")[-1] in str(raised.value)
-    with pytest.raises(ConfigError, match="no such file"):
+    with pytest.raises(ConfigError) as raised:
         read_sagemaker(tmp_path / "sagemaker.toml")
+
+    assert str(tmp_path / "sagemaker.toml") in str(raised.value)
+    assert says in str(raised.value)
+
+
+def test_the_example_can_be_read():
+    assert read_sagemaker(Path(__file__).parents[2] / "configs/sagemaker.toml").images.keys() == {
+        "torch",
+        "tensorflow",
+    }
 
 
 def test_names_are_such_as_sagemaker_takes():
@@ -118,6 +151,12 @@ def test_a_job_that_is_there_is_taken_up_and_not_started_again(aws):
     assert submit(REQUEST, aws) == JOB.name
 
     assert len(aws.sagemaker.list_training_jobs()["TrainingJobSummaries"]) == 1
+
+
+def test_a_job_started_in_the_meantime_is_taken_up(aws):
+    in_use = ("ResourceInUse", "Training job names must be unique within an AWS account and region.")
+
+    assert submit(REQUEST, stubbed(aws, UNKNOWN, ("create_training_job", in_use))) == JOB.name
 
 
 def stubbed(aws, *answers):
@@ -200,6 +239,23 @@ def test_a_job_that_failed_is_told_with_its_reason(aws, status, reason):
 
 
 @pytest.mark.parametrize(
+    ("limit", "field"), [("MaxRuntimeExceeded", "max_hours"), ("MaxWaitTimeExceeded", "max_wait_hours")]
+)
+def test_a_job_that_ran_out_of_time_says_which_setting_to_raise(aws, limit, field):
+    clients = stubbed(aws, described("Stopped", limit), UNKNOWN)
+
+    with pytest.raises(CloudError, match=rf"stopped: it .* longer than {field}: raise that"):
+        follow(JOB.name, clients, lambda *_: None, sleep=lambda _: None, poll_seconds=1)
+
+
+def test_a_job_deleted_while_it_is_followed_is_told(aws):
+    clients = stubbed(aws, described("InProgress"), UNKNOWN, UNKNOWN)
+
+    with pytest.raises(CloudError, match=f"{JOB.name}: was deleted"):
+        follow(JOB.name, clients, lambda *_: None, sleep=lambda _: None, poll_seconds=1)
+
+
+@pytest.mark.parametrize(
     ("code", "message", "advice"),
     [
         (
@@ -229,7 +285,7 @@ def test_what_aws_refuses_is_told_in_its_words_and_with_advice(aws, code, messag
 def test_a_bucket_that_is_not_there_is_told(aws, tmp_path):
     (tmp_path / "a.parquet").touch()
 
-    with pytest.raises(CloudError, match=r"uploading to s3://nobodys/a: .*NoSuchBucket"):
+    with pytest.raises(CloudError, match=r"uploading to s3://nobodys/a: .*\(NoSuchBucket\): look at bucket"):
         upload(tmp_path, "s3://nobodys/a", aws, lambda *_: None)
 
 
@@ -238,8 +294,52 @@ def test_a_bucket_that_is_not_there_is_told(aws, tmp_path):
     [
         (NoCredentialsError(), "AWS_PROFILE"),
         (EndpointConnectionError(endpoint_url="https://a"), "is the network up"),
+        # What S3 answers to a question for a file that is not there, from one who may not list the bucket.
+        (
+            ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadObject"),
+            "the rights it takes",
+        ),
     ],
 )
 def test_what_never_reaches_aws_is_told_too(error, advice):
     with pytest.raises(CloudError, match=rf"asking: .*{advice}"), told("asking"):
         raise error
+
+
+@pytest.fixture
+def own_environment(monkeypatch, tmp_path):
+    """Nobody's profile and region, and credentials that are of no use."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+@pytest.mark.usefixtures("own_environment")
+def test_the_region_is_that_of_the_environment(name, monkeypatch):
+    monkeypatch.setenv(name, "eu-central-1")
+
+    assert connect().sagemaker.meta.region_name == "eu-central-1"
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({}, "You must specify a region.*AWS_REGION"),
+        ({"AWS_REGION": "eu central"}, "region"),
+        ({"AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL": "nowhere"}, "nowhere.*AWS_ENDPOINT_URL"),
+        ({"AWS_PROFILE": "nobody"}, "nobody.*AWS_PROFILE"),
+    ],
+    ids=["no region", "no such region", "no URL", "no such profile"],
+)
+@pytest.mark.usefixtures("own_environment")
+def test_a_wrong_environment_is_told_without_its_secrets(variables, says, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(CloudError, match=f"connecting to AWS: .*{says}") as raised:
+        connect()
+    assert "hush" not in str(raised.value)

@@ -9,7 +9,7 @@ from moto import mock_aws
 from churnops.cloud.aws import Aws
 from churnops.cloud.settings import SageMaker
 from churnops.config import Settings
-from churnops.errors import RegistryError
+from churnops.errors import ConfigError, RegistryError
 from churnops.jobs.publish import publish, request
 from churnops.registry.aliases import make_challenger, make_champion
 from churnops.registry.tracking import CandidateRun, record
@@ -89,6 +89,48 @@ def test_what_is_published_is_the_bundle(aws, settings, versions):
 
     key = f"churnops/bundles/{versions[0].content_hash}/model.tar.gz"
     assert aws.s3.get_object(Bucket="lake", Key=key)["ContentLength"] > 1000
+
+
+def test_the_same_bundle_is_packed_to_the_same_bytes(aws, settings, versions):
+    key = f"churnops/bundles/{versions[0].content_hash}/model.tar.gz"
+    packed = []
+    for _ in range(2):
+        publish(versions[0].name, versions[0].number, CLOUD, settings, aws)
+        packed.append(aws.s3.get_object(Bucket="lake", Key=key)["Body"].read())
+        aws.s3.delete_object(Bucket="lake", Key=key)
+
+    assert packed[0] == packed[1]
+    assert packed[0][4:8] == bytes(4)  # no time of packing
+
+
+def test_packages_of_other_brands_in_the_group_are_left_alone(aws, settings, versions, tmp_path):
+    (tmp_path / "other").mkdir()
+    plain = {"candidates": (CandidateRun("torch", {}),), "files": ()}
+    other = record(make_comparison(tmp_path / "other", 0.51, **plain), settings).version
+    for version in (versions[0], other):
+        make_champion(settings.mlflow_uri, version)
+        publish(version.name, None, CLOUD, settings, aws)
+
+    assert publish(versions[0].name, None, CLOUD, settings, aws).moved == ()
+    assert approvals(aws) == {1: "Approved", 2: "Approved"}
+
+
+@pytest.mark.parametrize("name", ["a_b-", "ein_name_" * 7 + "b", "a" * 53 + "_b"])
+def test_a_group_has_a_name_that_aws_takes(settings, tmp_path, name):
+    (tmp_path / name).mkdir()
+    plain = {"candidates": (CandidateRun("torch", {}),), "files": ()}
+    version = record(make_comparison(tmp_path / name, 0.5, **plain), settings).version
+    asked = request(name, version.number, CLOUD.model_copy(update={"model_package_group": ""}), settings)
+
+    made = {"ModelPackageGroupName": asked["ModelPackageGroupName"]}
+    assert faults("CreateModelPackageGroup", made) == []
+
+
+def test_without_a_serving_image_nothing_is_published(settings, versions):
+    with pytest.raises(ConfigError, match="serving_image: there is no image"):
+        request(
+            versions[0].name, versions[0].number, CLOUD.model_copy(update={"serving_image": ""}), settings
+        )
 
 
 def test_without_a_champion_a_version_must_be_named(settings):

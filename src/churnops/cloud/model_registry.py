@@ -10,7 +10,7 @@ from churnops.cloud.aws import Aws, told
 from churnops.cloud.settings import SageMaker
 
 Approval = Literal["PendingManualApproval", "Approved", "Rejected"]
-_HASH = "content_hash"
+_NAME, _HASH = "name", "content_hash"
 _MOST_TEXT = 256  # of a property's value, and of what an approval says
 _CONTENT_TYPES = ["application/json", "text/csv"]
 
@@ -20,6 +20,8 @@ class Package:
     """A bundle as SageMaker is told of it."""
 
     group: str
+    name: str
+    """The data config's: a group may hold packages of several."""
     content_hash: str
     model: str
     """The S3 address of its `model.tar.gz`."""
@@ -32,7 +34,7 @@ class Package:
 
 def package_request(package: Package, settings: SageMaker) -> dict[str, Any]:
     """What `create_model_package` is asked for: a version that nobody has approved yet."""
-    properties = {name: value[:_MOST_TEXT] for name, value in package.properties.items()}
+    properties = {name: value[:_MOST_TEXT] for name, value in package.properties.items() if value}
     return {
         "ModelPackageGroupName": package.group,
         "ModelPackageDescription": package.description[:1024],
@@ -45,13 +47,13 @@ def package_request(package: Package, settings: SageMaker) -> dict[str, Any]:
         "ModelMetrics": {
             "ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": package.manifest}}
         },
-        "CustomerMetadataProperties": {**properties, _HASH: package.content_hash},
+        "CustomerMetadataProperties": {**properties, _NAME: package.name, _HASH: package.content_hash},
     }
 
 
 def publish(package: Package, settings: SageMaker, aws: Aws) -> str:
     """The ARN of the bundle's package, which is made, and its group with it, unless it is there."""
-    known = published(package.group, aws)
+    known = published(package.group, package.name, aws)
     if package.content_hash in known:
         return known[package.content_hash]
     _make_group(package.group, settings, aws)
@@ -61,8 +63,8 @@ def publish(package: Package, settings: SageMaker, aws: Aws) -> str:
     return str(made["ModelPackageArn"])
 
 
-def published(group: str, aws: Aws) -> dict[str, str]:
-    """Content hash -> ARN of every package of ours in the group."""
+def published(group: str, name: str, aws: Aws) -> dict[str, str]:
+    """Content hash -> ARN of every package in the group that is of the data config `name`."""
     with told(f"listing the model package group {group}"):
         pages = aws.sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
         try:
@@ -73,7 +75,7 @@ def published(group: str, aws: Aws) -> dict[str, str]:
             raise
         described = {arn: aws.sagemaker.describe_model_package(ModelPackageName=arn) for arn in arns}
     properties = {arn: one.get("CustomerMetadataProperties", {}) for arn, one in described.items()}
-    return {of[_HASH]: arn for arn, of in properties.items() if _HASH in of}
+    return {of[_HASH]: arn for arn, of in properties.items() if of.get(_NAME) == name and _HASH in of}
 
 
 def approve(arn: str, approval: Approval, why: str, aws: Aws) -> bool:

@@ -1,10 +1,12 @@
 """Folders that go to S3, and models that come back."""
 
+import gzip
 import hashlib
 import json
 import shutil
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 from botocore.exceptions import ClientError
@@ -15,13 +17,15 @@ from churnops.progress import Tell
 
 _COMPLETE = "_complete.json"
 _MOST_BYTES = 2 * 1024**3  # of a fetched model
+_CHUNK_BYTES = 1024**2
 
 
 def address_of(folder: Path, below: str) -> str:
     """Where the Parquet files of `folder` belong: the same content, the same address."""
     digest = hashlib.sha256()
     for name, path in _files(folder).items():
-        digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        with path.open("rb") as content:
+            digest.update(f"{name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
     return f"{below}/{digest.hexdigest()[:32]}"
 
 
@@ -88,13 +92,35 @@ def _split(address: str) -> tuple[str, str]:
 
 
 def _unpack(packed: Path, to: Path, address: str) -> None:
+    plain = packed.with_name("unpacked.tar")
     try:
-        with tarfile.open(packed, "r:gz") as archive:
+        _decompress(packed, plain, address)
+        with tarfile.open(plain, "r:") as archive:
             members = archive.getmembers()
-            if sum(member.size for member in members) > _MOST_BYTES:
-                raise CloudError(f"{address}: unpacks to more than {_MOST_BYTES // 1024**3} GB")
+            if not members:
+                raise CloudError(f"{address}: is empty: the job left no model")
+            if (
+                sum(member.size for member in members) > _MOST_BYTES
+            ):  # sparse files are larger than their archive
+                raise _too_large(address)
             if not all(member.isfile() or member.isdir() for member in members):
                 raise CloudError(f"{address}: holds links or devices; a model has files only")
             archive.extractall(to, members, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    # Of a damaged stream, and of headers that each only announce the next.
+    except (tarfile.TarError, EOFError, OSError, zlib.error, RecursionError) as error:
         raise CloudError(f"{address}: cannot be unpacked: {error}") from error
+
+
+def _decompress(packed: Path, to: Path, address: str) -> None:
+    """To its end, where the checksum is: tarfile takes what is damaged for the end of the archive."""
+    left = _MOST_BYTES
+    with gzip.open(packed) as content, to.open("wb") as plain:
+        while chunk := content.read(_CHUNK_BYTES):
+            left -= len(chunk)
+            if left < 0:
+                raise _too_large(address)
+            plain.write(chunk)
+
+
+def _too_large(address: str) -> CloudError:
+    return CloudError(f"{address}: unpacks to more than {_MOST_BYTES // 1024**3} GB")

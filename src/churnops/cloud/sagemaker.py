@@ -1,5 +1,6 @@
 """Training jobs of SageMaker: the request, and what happens to it. Times are seconds."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,14 @@ METRICS = ("train_loss", "validation_loss")
 """What `churnops-train` tells of each epoch, as `name=0.123`."""
 _HOUR = 3600
 _MOST_ATTEMPTS = 20
-_UNKNOWN = ("resource not found", "could not find training job")
+_UNKNOWN = ("resource not found", "resourcenotfound", "could not find training job")
 _OVER = ("Failed", "Stopped")
+_LIMITS = {
+    "MaxRuntimeExceeded": "it trained longer than max_hours",
+    "MaxWaitTimeExceeded": "it waited and trained longer than max_wait_hours",
+}
+_BUILT_IN_DISKS = re.compile(r"ml\.([gp][4-9]|trn|[a-z]+\d+[a-z]*d)")
+"""Machines whose disks encrypt themselves; SageMaker refuses a key for them."""
 _NAME_CHARACTERS = 63
 
 Sleep = Callable[[float], None]
@@ -37,7 +44,8 @@ class Job:
 def request_of(job: Job, settings: SageMaker) -> dict[str, Any]:
     """What `create_training_job` is asked for."""
     machines, encrypted = job.machines, {"KmsKeyId": settings.kms_key} if settings.kms_key else {}
-    volume = {"VolumeKmsKeyId": settings.kms_key} if settings.kms_key else {}
+    takes_key = settings.kms_key and not _BUILT_IN_DISKS.match(machines.instance_type)
+    volume = {"VolumeKmsKeyId": settings.kms_key} if takes_key else {}
     seconds = {"MaxRuntimeInSeconds": round(settings.max_hours * _HOUR)}
     request = {
         "TrainingJobName": job.name,
@@ -96,7 +104,12 @@ def submit(request: Mapping[str, Any], aws: Aws) -> str:
     if len(attempts) == _MOST_ATTEMPTS:
         raise CloudError(f"{name}: failed {len(attempts)} times; look into its logs before you try again")
     with told(f"starting the training job {own}"):
-        aws.sagemaker.create_training_job(**{**request, "TrainingJobName": own})
+        try:
+            aws.sagemaker.create_training_job(**{**request, "TrainingJobName": own})
+        except ClientError as error:
+            # Started in the meantime: by another process, or by a request whose answer was lost.
+            if error.response["Error"]["Code"] != "ResourceInUse":
+                raise
     return own
 
 
@@ -117,11 +130,20 @@ def follow(name: str, aws: Aws, tell: Tell, *, sleep: Sleep, poll_seconds: float
         if found["TrainingJobStatus"] == "Completed":
             return found
         if found["TrainingJobStatus"] in _OVER:
-            reason = found.get("FailureReason") or "no reason was given"
-            raise CloudError(f"{log.name}: {found['TrainingJobStatus'].lower()}: {reason}")
+            raise CloudError(f"{log.name}: {found['TrainingJobStatus'].lower()}: {_reason(found)}")
         before = status
         sleep(poll_seconds)
-        found = _described(log.name, aws) or found
+        described = _described(log.name, aws)
+        if described is None:
+            raise CloudError(f"{log.name}: was deleted while it ran")
+        found = described
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    limit = _LIMITS.get(found.get("SecondaryStatus", ""))
+    if limit:
+        return f"{limit}: raise that and start again, which goes on from the last checkpoint"
+    return str(found.get("FailureReason") or "no reason was given")
 
 
 def _channel(name: str, uri: str, settings: SageMaker) -> dict[str, Any]:

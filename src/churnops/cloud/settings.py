@@ -2,43 +2,51 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, StringConstraints, model_validator
 
 from churnops.config import FrozenModel, load_toml
 from churnops.errors import ConfigError
 
-_ARN = r"^arn:aws[a-z-]*:"
+Framework = Annotated[str, StringConstraints(pattern=r"^(torch|tensorflow)$")]
+Image = Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=255)]
+TagKey = Annotated[str, StringConstraints(pattern=r"^[\w .:/=+@-]+$", max_length=128)]
+TagValue = Annotated[str, StringConstraints(pattern=r"^[\w .:/=+@-]*$", max_length=256)]
 
 
 class SageMaker(FrozenModel):
     """One account's roles, places and limits. Credentials and region are boto3's own business."""
 
-    role: str = Field(pattern=_ARN + r"iam::\d{12}:role/.+")
+    role: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[a-zA-Z0-9_+=,.@/-]+$")
     """The role a job runs as: it needs `bucket`, its image and its logs, and nothing else."""
     bucket: str = Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*[^/\s])?$")
     """`s3://bucket/prefix`: datasets, checkpoints and models go below it."""
-    images: dict[str, str]
+    images: dict[Framework, Image]
     """The training image of each framework, in ECR."""
     volume_gb: int = Field(default=30, ge=1, le=16_384)
     """Of each host's disk."""
-    max_hours: float = Field(default=24.0, gt=0.0, le=120.0)
+    max_hours: float = Field(default=24.0, ge=0.1, le=120.0)
     """The longest a job may train."""
-    max_wait_hours: float = Field(default=48.0, gt=0.0, le=240.0)
+    max_wait_hours: float = Field(default=48.0, ge=0.1, le=240.0)
     """The longest a spot job may train and wait for machines, together."""
     shards: bool = False
     """Whether each host is given parts of its own; else each is given all parts, and reads its share."""
     input_mode: Literal["File", "FastFile"] = "File"
     """Channels are copied to each host's disk, or read from S3 as they are opened."""
-    subnets: tuple[str, ...] = Field(default=(), max_length=16)
-    security_groups: tuple[str, ...] = Field(default=(), max_length=5)
+    subnets: tuple[Annotated[str, StringConstraints(pattern=r"^subnet-[a-z0-9]+$")], ...] = Field(
+        default=(), max_length=16
+    )
+    security_groups: tuple[Annotated[str, StringConstraints(pattern=r"^sg-[a-z0-9]+$")], ...] = Field(
+        default=(), max_length=5
+    )
     """Both or neither: with them, jobs run in that VPC."""
-    kms_key: str = ""
-    """Encrypts volumes and models; empty: the account's default keys."""
+    kms_key: str = Field(default="", pattern=r"^[a-zA-Z0-9:/_-]*$")
+    """Encrypts datasets, models and disks; empty: the account's default keys. Disks built into a
+    machine, as those of GPU machines are, have a key of their own."""
     encrypt_between_hosts: bool = True
     """Slower, and asked for by most who audit."""
-    tags: dict[str, str] = Field(default={}, max_length=40)
+    tags: dict[TagKey, TagValue] = Field(default={}, max_length=40)
     poll_seconds: PositiveInt = 20
     """How often a job is asked how it is."""
     model_package_group: str = Field(default="", pattern=r"^([a-zA-Z0-9](-*[a-zA-Z0-9]){0,62})?$")

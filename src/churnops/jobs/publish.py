@@ -1,5 +1,6 @@
 """`churnops publish`: registered bundles in SageMaker's Model Registry, approved as they are in ours."""
 
+import gzip
 import io
 import tarfile
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from churnops.cloud.model_registry import publish as make_package
 from churnops.cloud.s3 import put
 from churnops.cloud.settings import SageMaker
 from churnops.config import Settings
-from churnops.errors import RegistryError
+from churnops.errors import ConfigError, RegistryError
 from churnops.registry.aliases import CHALLENGER, CHAMPION, Version, fetch_bundle, find_version, holders
 
 
@@ -31,7 +32,8 @@ def publish(name: str, number: int | None, cloud: SageMaker, settings: Settings,
     """Publish version `number` of `name`, or its champion, and bring every approval up to date.
 
     The champion is approved, a refused challenger rejected, any other waits. Publishing again moves approvals
-    only. Raises RegistryError where there is no such version, and CloudError.
+    only. Raises RegistryError where there is no such version, ConfigError without a serving image, and
+    CloudError.
     """
     version = _version(name, number, settings)
     folder = fetch_bundle(settings, version)
@@ -41,7 +43,7 @@ def publish(name: str, number: int | None, cloud: SageMaker, settings: Settings,
     arn = make_package(package, cloud, aws)
     held = holders(settings.mlflow_uri, name)
     moved = []
-    for content_hash, one in published(package.group, aws).items():
+    for content_hash, one in published(package.group, name, aws).items():
         approval, why = _approval(content_hash, held)
         if approve(one, approval, why, aws):
             moved.append(f"{one}: {approval}, {why}")
@@ -64,10 +66,13 @@ def _version(name: str, number: int | None, settings: Settings) -> Version:
 
 
 def _package(version: Version, bundle: Bundle, cloud: SageMaker) -> Package:
+    if not cloud.serving_image:
+        raise ConfigError("sagemaker", ["serving_image: there is no image that serves what is published"])
     manifest, address = bundle.manifest, f"{cloud.bucket}/bundles/{version.content_hash}"
     figures = {name: f"{metric.value:.4f}" for name, metric in manifest.metrics.items()}
     return Package(
-        group=cloud.model_package_group or f"churnops-{version.name.replace('_', '-')}",
+        group=cloud.model_package_group or _group(version.name),
+        name=version.name,
         content_hash=version.content_hash,
         model=f"{address}/model.tar.gz",
         manifest=f"{address}/{MANIFEST_FILE}",
@@ -82,6 +87,11 @@ def _package(version: Version, bundle: Bundle, cloud: SageMaker) -> Package:
     )
 
 
+def _group(name: str) -> str:
+    """A group name AWS takes. That of `a_b` and `a-b` is the same: a package says whose it is."""
+    return f"churnops-{name.replace('_', '-')}"[:63].rstrip("-")
+
+
 def _approval(content_hash: str, held: dict[str, Version]) -> tuple[Approval, str]:
     by_alias = {alias: version.content_hash for alias, version in held.items()}
     if by_alias.get(CHAMPION) == content_hash:
@@ -92,9 +102,12 @@ def _approval(content_hash: str, held: dict[str, Version]) -> tuple[Approval, st
 
 
 def _packed(folder: Path) -> bytes:
-    """The bundle as SageMaker unpacks it."""
+    """The bundle as SageMaker unpacks it; the same bundle, the same bytes."""
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz", compresslevel=6) as archive:
+    with (
+        gzip.GzipFile(fileobj=content, mode="wb", compresslevel=6, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
         for name in (MANIFEST_FILE, MODEL_FILE):
             member = tarfile.TarInfo(name)
             member.size = (folder / name).stat().st_size
