@@ -87,7 +87,7 @@ test: setup-dev ## install, and run the tests
 
 # A process holds one framework: these import TensorFlow and must not meet the tests that import PyTorch.
 TENSORFLOW_TESTS := tests/training/test_keras_mlp.py tests/seams/test_frameworks_agree.py \
-	tests/seams/test_hosts_agree.py tests/end_to_end/test_frameworks.py
+	tests/seams/test_hosts_agree.py tests/seams/test_sagemaker.py tests/end_to_end/test_frameworks.py
 
 test-tensorflow: setup-dev setup-tensorflow ## install TensorFlow, and run its tests
 	$(BIN)/pytest -m tensorflow $(TENSORFLOW_TESTS)

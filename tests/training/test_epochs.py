@@ -10,13 +10,14 @@ from churnops.training.epochs import Span, learn_epochs, learning_rate
 from churnops.training.group import LONE_HOST, Host
 from churnops.training.recipe import Recipe, Schedule
 
-SPAN = Span(train=100, validation=20)
+SPAN = Span(train=100, validation_churned_N=np.array([False, True]))
 
 
 class Scripted:
     """Learns nothing; its validation losses are those given, its weights the number of the epoch."""
 
-    def __init__(self, losses, broken_batch=None):
+    def __init__(self, losses, broken_batch=None, ranked_well=()):
+        self.ranked_well = ranked_well
         self.losses, self.broken_batch, self.epoch = losses, broken_batch, 0
         self.rates, self.seeds = [], []
 
@@ -29,8 +30,13 @@ class Scripted:
             loss_by_batch[self.broken_batch[1] :] = math.nan
         return loss_by_batch
 
-    def validation_loss(self):
-        return self.losses[self.epoch - 1] * SPAN.validation
+    def validation_logits(self):
+        """Their mean loss is the one given; where it is large the order is wrong, unless told otherwise."""
+        loss = self.losses[self.epoch - 1]
+        if self.epoch in self.ranked_well:
+            return np.array([-50.0, -np.log(np.expm1(2 * loss))])
+        certain = np.log(np.expm1(loss))
+        return np.array([certain, -certain])
 
     def weights(self):
         return {"dense_0.weight": np.array([self.epoch], np.float32)}
@@ -55,7 +61,7 @@ def test_it_stops_when_patience_has_run_out_and_the_best_weights_come_back():
 
     history = learn(learner, patience=3)
 
-    assert [epoch.figures["validation_loss"] for epoch in history] == [0.9, 0.5, 0.6, 0.7, 0.8]
+    assert [epoch.figures["validation_loss"] for epoch in history] == pytest.approx([0.9, 0.5, 0.6, 0.7, 0.8])
     assert learner.loaded == 2
 
 
@@ -119,3 +125,12 @@ def test_the_checkpoint_of_the_last_good_epoch_outlives_a_loss_that_is_no_number
     for _ in range(2):
         with pytest.raises(Diverged, match=r"epoch 3: .* of epoch 2"):
             learn(Scripted([0.9, 0.5, math.nan]), host)
+
+
+def test_by_auc_the_epoch_that_ranks_best_is_kept_however_sure_of_itself_it_is():
+    learner = Scripted([0.7, 0.8, 0.9, 1.0, 1.1], ranked_well={3, 4, 5})
+
+    history = learn(learner, best_by="auc", patience=2)
+
+    assert [epoch.figures["validation_auc"] for epoch in history] == [0.0, 0.0, 1.0, 1.0, 1.0]
+    assert learner.loaded == 3

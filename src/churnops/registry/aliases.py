@@ -54,7 +54,8 @@ def register(client: MlflowClient, manifest: Manifest, *, run_id: str) -> Versio
         "content_hash": manifest.content_hash,
         "candidate": manifest.candidate,
     }
-    return _version(client.create_model_version(manifest.name, source, run_id, tags))
+    # MLflow's own stores make it at once; to wait, which it does not, it would say so to everybody.
+    return _version(client.create_model_version(manifest.name, source, run_id, tags, await_creation_for=0))
 
 
 def champion(uri: str, name: str) -> Version | None:

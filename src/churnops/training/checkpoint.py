@@ -27,6 +27,7 @@ class Checkpoint:
     best_epoch: int
     """0: none yet."""
     best_loss: float
+    """What was to be lowest in it: the validation loss, or the AUC's negative."""
     best: Weights
     """Those of the best epoch."""
     weights: Weights = field(default_factory=dict)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from churnops.errors import Diverged
+from churnops.evaluation.metrics import auc_of
 from churnops.training.checkpoint import Checkpoint, owner_of, resume, save
 from churnops.training.fit import Epoch, OnEpoch
 from churnops.training.group import LONE_HOST, Host, Index, gather_array
@@ -38,8 +39,8 @@ class Learner(Protocol):
     def learn(self, lesson: Lesson) -> npt.NDArray[np.float64]:
         """One step for each batch, dropout on; this process's part of each batch's mean loss."""
 
-    def validation_loss(self) -> float:
-        """The sum over its validation rows, dropout off."""
+    def validation_logits(self) -> npt.NDArray[np.float64]:
+        """Of its validation rows, dropout off."""
 
     def weights(self) -> Weights:
         """A copy of what the network has learnt so far."""
@@ -56,10 +57,12 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Span:
-    """How many rows all processes hold together."""
+    """What is learnt from and judged by."""
 
     train: int
-    validation: int
+    """The rows that all processes hold together."""
+    validation_churned_N: npt.NDArray[np.bool_]
+    """Of the validation rows that this one holds."""
 
 
 def learn_epochs(
@@ -82,7 +85,7 @@ def learn_epochs(
         except _NotFinite as error:
             learner.load(done.best)
             raise Diverged(str(error), done.best_epoch) from None
-        done = _after(epoch, learner, done)
+        done = _after(epoch, learner, done, recipe.schedule)
         save(done, host, owner)
         on_epoch(epoch)
     learner.load(done.best)
@@ -108,15 +111,27 @@ def _learn_epoch(learner: Learner, span: Span, recipe: Recipe, *, number: int, h
         Lesson(host.own(batches), sizes, learning_rate(schedule, number), int(seed[0]))
     )
     loss_by_batch = _summed(host, part_by_batch)
-    loss = float(_summed(host, np.array([learner.validation_loss()]))[0]) / span.validation
-    if not (np.isfinite(loss_by_batch).all() and math.isfinite(loss)):
+    judged = _judged(learner, span, host)
+    if not (np.isfinite(loss_by_batch).all() and math.isfinite(judged["validation_loss"])):
         raise _NotFinite(_where(loss_by_batch, number))
-    train_loss = float(np.average(loss_by_batch, weights=sizes))
-    return Epoch(number, {"train_loss": train_loss, "validation_loss": loss})
+    return Epoch(number, {"train_loss": float(np.average(loss_by_batch, weights=sizes)), **judged})
 
 
-def _after(epoch: Epoch, learner: Learner, done: Checkpoint) -> Checkpoint:
-    loss, weights = epoch.figures["validation_loss"], learner.weights()
+def _judged(learner: Learner, span: Span, host: Host) -> dict[str, float]:
+    """Log loss and ROC AUC on the validation rows of all processes; NaN where a logit is no number."""
+    logit_N = gather_array(host.group, learner.validation_logits())
+    churned_N = gather_array(host.group, span.validation_churned_N)
+    if not np.isfinite(logit_N).all():
+        return {"validation_loss": math.nan, "validation_auc": math.nan}
+    loss = float(np.mean(np.logaddexp(0.0, logit_N) - logit_N * churned_N))
+    return {"validation_loss": loss, "validation_auc": auc_of(churned_N, logit_N)}
+
+
+def _after(epoch: Epoch, learner: Learner, done: Checkpoint, schedule: Schedule) -> Checkpoint:
+    weights = learner.weights()
+    loss = (
+        epoch.figures["validation_loss"] if schedule.best_by == "loss" else -epoch.figures["validation_auc"]
+    )
     is_best = loss < done.best_loss
     return Checkpoint(
         (*done.history, epoch),

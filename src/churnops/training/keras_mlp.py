@@ -85,7 +85,8 @@ def fit(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch, hos
     TensorFlow's threads are its process's: one process fits one network.
     """
     trained = census(train, "train", host.group)
-    span = Span(trained.rows, census(validation, "validation", host.group).rows)
+    census(validation, "validation", host.group)
+    span = Span(trained.rows, validation.churned_N)
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(recipe.seed)
     preprocessing = fit_preprocessing(train, bins=recipe.network.bins, group=host.group)
@@ -98,7 +99,7 @@ def fit(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch, hos
         network,
         optimiser,
         _steps(network, optimiser, _Tensors.of(preprocessing, train), host),
-        _Tensors.of(preprocessing, validation),
+        tf.constant(preprocessing.apply(validation)),
     )
     history = learn_epochs(learner, span, recipe, on_epoch=on_epoch, host=host)
     return Fit(KerasMlp(preprocessing, build(spec, weights_of(network))), history)
@@ -174,7 +175,7 @@ class _Learner:
     network: keras.Sequential
     optimiser: keras.optimizers.Optimizer
     steps: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
-    validation: _Tensors
+    x_validation_ND: tf.Tensor
 
     def learn(self, lesson: Lesson) -> npt.NDArray[np.float64]:
         self.optimiser.learning_rate = lesson.learning_rate
@@ -186,9 +187,8 @@ class _Learner:
         losses = self.steps(tf.constant(order_N), tf.constant(edges), tf.constant(lesson.sizes, tf.float32))
         return np.asarray(losses.numpy(), dtype=np.float64)
 
-    def validation_loss(self) -> float:
-        logit_N = _logits(self.network, self.validation.x_ND)
-        return float(tf.reduce_sum(_losses(logit_N, self.validation.y_N)))
+    def validation_logits(self) -> npt.NDArray[np.float64]:
+        return np.asarray(_logits(self.network, self.x_validation_ND).numpy(), dtype=np.float64)
 
     def weights(self) -> Weights:
         return weights_of(self.network)

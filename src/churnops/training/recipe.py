@@ -44,7 +44,10 @@ class Schedule(FrozenModel):
     """The most steps of one epoch."""
     max_epochs: PositiveInt = 40
     patience: PositiveInt = 6
-    """Stop when the validation loss has not fallen for so many epochs; the best epoch's weights are kept."""
+    """Stop when no epoch was better for so many; the best epoch's weights are kept."""
+    best_by: Literal["loss", "auc"] = "loss"
+    """On the validation rows. A network that learns on grows too sure of itself before it ranks worse, and
+    calibration mends the first: by AUC it may learn longer."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the products in a step; the weights keep 32 bits. bfloat16 is quicker where hardware knows it."""
 

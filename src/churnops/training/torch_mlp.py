@@ -78,7 +78,8 @@ def fit(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch, hos
     of one size. Raises NotEnoughData where either span lacks customers who left or who stayed, and Diverged.
     """
     trained = census(train, "train", host.group)
-    span = Span(trained.rows, census(validation, "validation", host.group).rows)
+    census(validation, "validation", host.group)
+    span = Span(trained.rows, validation.churned_N)
     preprocessing = fit_preprocessing(train, bins=recipe.network.bins, group=host.group)
     spec = spec_of(recipe.network, preprocessing.width)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -89,7 +90,7 @@ def fit(train: Rows, validation: Rows, recipe: Recipe, *, on_epoch: OnEpoch, hos
             DistributedDataParallel(network) if host.group.size > 1 else network,
             torch.optim.AdamW(network.parameters(), weight_decay=recipe.schedule.weight_decay),
             _Tensors.of(preprocessing, train, device),
-            _Tensors.of(preprocessing, validation, device),
+            torch.from_numpy(preprocessing.apply(validation)).to(device),
             host.group.size,
             bfloat16=recipe.schedule.precision == "bfloat16",
         )
@@ -141,7 +142,7 @@ class _Learner:
     """The network itself, or what takes the mean of its gradients over the group."""
     optimiser: torch.optim.AdamW
     train: _Tensors
-    validation: _Tensors
+    x_validation_ND: Tensor
     processes: int
     bfloat16: bool
 
@@ -153,8 +154,8 @@ class _Learner:
         pairs = zip(lesson.batches, lesson.sizes, strict=True)
         return np.array([self._step(torch.from_numpy(index_B), size) for index_B, size in pairs])
 
-    def validation_loss(self) -> float:
-        return _losses(_logits(self.network, self.validation.x_ND), self.validation.y_N).sum().item()
+    def validation_logits(self) -> npt.NDArray[np.float64]:
+        return np.asarray(_logits(self.network, self.x_validation_ND).double().cpu().numpy())
 
     def weights(self) -> Weights:
         return weights_of(self.network)
