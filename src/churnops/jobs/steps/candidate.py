@@ -115,11 +115,7 @@ def candidate_step(task: Task, ledger: Ledger, trainer: Trainer) -> Done:
 
 def read_facts(candidate: Done) -> Facts:
     """What `candidate_step` found out."""
-    return facts_of(candidate.read_json(FACTS))
-
-
-def facts_of(said: Mapping[str, Any]) -> Facts:
-    """The facts as they stand in `candidate.json`."""
+    said = candidate.read_json(FACTS)
     return Facts(**{**said, "calibration": Platt(**said["calibration"]), "history": tuple(said["history"])})
 
 
