@@ -1,6 +1,7 @@
 """What `churnops train` asks SageMaker for, and what it refuses before any work."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from aws_model import faults
@@ -53,10 +54,15 @@ def test_a_dry_run_shows_requests_that_aws_would_take(where, tmp_path):
 
 def test_the_same_work_has_the_same_name_and_other_work_another(where, tmp_path):
     one, again = (asked(where, tmp_path, "torch")[0]["TrainingJobName"] for _ in range(2))
-    other = asked(Where("sagemaker", 3, "ml.m5.xlarge", spot=True, file=where.file), tmp_path, "torch")
+    other = asked(replace(where, instances=3), tmp_path, "torch")
 
     assert one == again
     assert other[0]["TrainingJobName"] != one
+
+
+def test_a_machine_that_is_none_is_named(where, tmp_path):
+    with pytest.raises(ConfigError, match="instance_type: String should match"):
+        asked(replace(where, instance_type="big"), tmp_path, "torch")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ValidationError
+
 from churnops.cloud.settings import Machines, read_sagemaker
-from churnops.config import Settings
+from churnops.config import Settings, faults
 from churnops.errors import ConfigError
 from churnops.jobs.run import Plan, prepare, run, ship
 from churnops.jobs.steps.candidate import Here, task_of
@@ -60,5 +62,8 @@ def _sagemaker(plan: Plan, where: Where) -> "OnSageMaker":
         raise ConfigError("--frameworks", [f"none of them learns on SageMaker: {', '.join(NETWORKS)} do"])
     if problems:
         raise ConfigError(f"{where.file}, images", problems)
-    machines = Machines(instances=where.instances, instance_type=where.instance_type, spot=where.spot)
+    try:
+        machines = Machines(instances=where.instances, instance_type=where.instance_type, spot=where.spot)
+    except ValidationError as error:
+        raise ConfigError("--instances, --instance-type", faults(error)) from None
     return OnSageMaker(plan.config.name, settings, machines, connect=connect, sleep=time.sleep)
