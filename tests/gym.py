@@ -8,9 +8,7 @@ import numpy as np
 from churnops.config import Settings
 from churnops.data_config import DataConfig
 from churnops.engines.on_duckdb import DuckDB
-from churnops.jobs.steps.audit import Prepared, audit_step
-from churnops.jobs.steps.cleaning import clean_step
-from churnops.jobs.steps.dataset import dataset_step
+from churnops.jobs.run import prepare
 from churnops.jobs.steps.ledger import Ledger
 from churnops.jobs.steps.packaging import known_before
 from churnops.jobs.steps.shipment import shipment_step
@@ -49,9 +47,7 @@ def write_gym(folder):
 def prepared_gym(folder, config=GYM):
     """The gym in `folder` as models are given it, what manifests say of it, and its ledger."""
     ledger, engine = Ledger(folder / "run", lambda *_: None), DuckDB(spill_dir=folder)
-    cleaned = clean_step(config, Settings(source_dir=folder), engine, ledger)
-    dataset = dataset_step(config, engine, cleaned, ledger)
-    prepared = Prepared(dataset, audit_step(config, cleaned, dataset, ledger))
+    cleaned, prepared = prepare(config, Settings(source_dir=folder), engine, ledger)
     return prepared, known_before(config, cleaned, prepared), ledger
 
 

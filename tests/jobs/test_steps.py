@@ -10,10 +10,9 @@ import pytest
 from churnops.config import Settings
 from churnops.data_config import DataConfig
 from churnops.engines.on_duckdb import DuckDB
-from churnops.jobs.steps.audit import Prepared, audit_step, read_groups, read_rounds
+from churnops.jobs.run import prepare
+from churnops.jobs.steps.audit import read_groups, read_rounds
 from churnops.jobs.steps.candidate import Here, candidate_step, task_of
-from churnops.jobs.steps.cleaning import clean_step
-from churnops.jobs.steps.dataset import dataset_step
 from churnops.jobs.steps.evaluation import evaluation_step, read_figures
 from churnops.jobs.steps.ledger import Ledger
 from churnops.jobs.steps.packaging import make_bundle
@@ -52,16 +51,19 @@ def run_steps(rows, folder: Path):
         writer.writeheader()
         writer.writerows({"member": f"m{i:04d}", **row} for i, row in enumerate(rows))
     ledger, engine = Ledger(folder / "run", lambda *_: None), DuckDB(spill_dir=folder)
-    cleaned = clean_step(CONFIG, Settings(source_dir=folder), engine, ledger)
-    dataset = dataset_step(CONFIG, engine, cleaned, ledger)
-    audited = audit_step(CONFIG, cleaned, dataset, ledger)
-    prepared = Prepared(dataset, audited)
+    cleaned, prepared = prepare(CONFIG, Settings(source_dir=folder), engine, ledger)
     candidates = {
         name: candidate_step(task_of(name, RECIPE, prepared, ledger, Here()), ledger, Here())
         for name in ("single_column", "logistic")
     }
     evaluated = evaluation_step(candidates, prepared, RECIPE, reference="single_column", ledger=ledger)
-    return {"clean": cleaned, "dataset": dataset, "audit": audited, "evaluation": evaluated, **candidates}
+    return {
+        "clean": cleaned,
+        "dataset": prepared.dataset,
+        "audit": prepared.audited,
+        "evaluation": evaluated,
+        **candidates,
+    }
 
 
 def width(steps):

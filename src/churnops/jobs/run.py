@@ -90,32 +90,25 @@ def run(plan: Plan, settings: Settings, tell: Tell) -> Result:
         return _publish(plan, settings, steps, ledger)
 
 
-def prepare(plan: Plan, settings: Settings, engine: DuckDB, ledger: Ledger) -> tuple[Done, Prepared]:
+def prepare(config: DataConfig, settings: Settings, engine: DuckDB, ledger: Ledger) -> tuple[Done, Prepared]:
     """The clean tables, and what models learn from."""
-    cleaned = clean_step(plan.config, settings, engine, ledger)
-    dataset = dataset_step(plan.config, engine, cleaned, ledger)
-    return cleaned, Prepared(dataset, audit_step(plan.config, cleaned, dataset, ledger))
+    cleaned = clean_step(config, settings, engine, ledger)
+    dataset = dataset_step(config, engine, cleaned, ledger)
+    return cleaned, Prepared(dataset, audit_step(config, cleaned, dataset, ledger))
 
 
-def ship(plan: Plan, cleaned: Done, prepared: Prepared, ledger: Ledger) -> Path:
+def ship(config: DataConfig, cleaned: Done, prepared: Prepared, ledger: Ledger) -> Path:
     """The folder of the dataset as it travels."""
-    return shipment_step(known_before(plan.config, cleaned, prepared), prepared, ledger).folder
+    return shipment_step(known_before(config, cleaned, prepared), prepared, ledger).folder
 
 
 def _compare(plan: Plan, settings: Settings, engine: DuckDB, ledger: Ledger) -> dict[str, Done]:
     """Every step up to the choice of a candidate, by name."""
     config, recipe, trainer = plan.config, plan.recipe, plan.trainer
-    cleaned, prepared = prepare(plan, settings, engine, ledger)
+    cleaned, prepared = prepare(config, settings, engine, ledger)
     tasks = [task_of(name, recipe, prepared, ledger, trainer) for name in plan.candidates]
-    trainer.begin(
-        [
-            task
-            for task in tasks
-            if task.assignment.name in NETWORKS and not ledger.is_done(task.step, task.depends_on)
-        ],
-        lambda: ship(plan, cleaned, prepared, ledger),
-        ledger.tell,
-    )
+    left = [task for task in tasks if task.is_network and not ledger.is_done(task.step, task.depends_on)]
+    trainer.begin(left, lambda: ship(config, cleaned, prepared, ledger), ledger.tell)
     candidates = {task.assignment.name: candidate_step(task, ledger, trainer) for task in tasks}
     evaluated = evaluation_step(
         candidates, prepared, recipe, reference=one_column(config.shape), ledger=ledger

@@ -43,10 +43,10 @@ def requests(plan: Plan, where: Where, settings: Settings, tell: Tell) -> list[d
     """What SageMaker would be asked for; nothing is uploaded and nobody asked."""
     trainer = _sagemaker(plan, where)
     with working(settings, plan.config.name, tell) as (engine, ledger):
-        cleaned, prepared = prepare(plan, settings, engine, ledger)
+        cleaned, prepared = prepare(plan.config, settings, engine, ledger)
         networks = [name for name in plan.candidates if name in NETWORKS]
         tasks = [task_of(name, plan.recipe, prepared, ledger, trainer) for name in networks]
-        return trainer.requests(tasks, ship(plan, cleaned, prepared, ledger))
+        return trainer.requests(tasks, ship(plan.config, cleaned, prepared, ledger))
 
 
 def _sagemaker(plan: Plan, where: Where) -> "OnSageMaker":

@@ -12,10 +12,8 @@ from churnops.config import Settings, load_toml
 from churnops.data_config import DataConfig
 from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ConfigError
+from churnops.jobs.run import prepare
 from churnops.jobs.steps.apart import apart
-from churnops.jobs.steps.audit import Prepared, audit_step
-from churnops.jobs.steps.cleaning import clean_step
-from churnops.jobs.steps.dataset import dataset_step
 from churnops.jobs.steps.ledger import Ledger, working, write_whole
 from churnops.progress import Tell
 from churnops.registry.studies import StudyRun, TrialRun, record_study
@@ -113,9 +111,7 @@ def _checked(request: Request) -> Recipe:
 
 def _task(request: Request, start: Recipe, settings: Settings, engine: DuckDB, ledger: Ledger) -> _Task:
     """The steps of `run` that every model begins with, and a study for just these rows."""
-    cleaned = clean_step(request.config, settings, engine, ledger)
-    dataset = dataset_step(request.config, engine, cleaned, ledger)
-    prepared = Prepared(dataset, audit_step(request.config, cleaned, dataset, ledger))
+    _, prepared = prepare(request.config, settings, engine, ledger)
     file = ledger.folder / _STUDIES
     file.parent.mkdir(exist_ok=True)
     decides = {

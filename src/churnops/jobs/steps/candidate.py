@@ -39,6 +39,11 @@ class Task:
     """The hash of that."""
 
     @property
+    def is_network(self) -> bool:
+        """Whether it learns where the trainer says; the others are quick, and learn here."""
+        return self.assignment.name in NETWORKS
+
+    @property
     def step(self) -> str:
         """The name of the step that does it."""
         return f"candidates/{self.assignment.name}"
@@ -100,16 +105,15 @@ def task_of(name: str, recipe: Recipe, prepared: Prepared, ledger: Ledger, train
 
 def candidate_step(task: Task, ledger: Ledger, trainer: Trainer) -> Done:
     """The candidate's test scores, its ONNX graph, and what there is to know of its fit."""
-    name = task.assignment.name
 
     def work(to: Path) -> None:
-        if name in NETWORKS:
+        if task.is_network:
             trainer.train(task, to, ledger.tell)
         else:
             _learn(task, ALONE, to, ledger.tell)
 
     done = ledger.step(task.step, task.depends_on, work)
-    shutil.rmtree(_checkpoints(ledger, name), ignore_errors=True)
+    shutil.rmtree(_checkpoints(ledger, task.assignment.name), ignore_errors=True)
     return done
 
 
