@@ -178,7 +178,7 @@ def networks(results: dict[str, dict[str, Any]], better: dict[str, dict[str, Any
         "## The network",
         "",
         "`mlp.toml` is the default recipe, `tabm.toml` the better, slower one (docs/training.md). The sets",
-        "below have the default's figures. The recipe was chosen on two folds of E-Commerce and bank and on",
+        "below have the default's figures. The better one was chosen on folds of E-Commerce and bank and on",
         "The Complete Journey, by validation figures, with test figures in sight: docs/experiments.md.",
         "",
         "| data | mlp | tabm | LightGBM | logistic | tabm against the best baseline |",
