@@ -34,11 +34,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("frameworks", nargs="*", choices=[*OURS, []], default=list(OURS))
+    parser.add_argument("frameworks", nargs="*", choices=[*OURS, []], default=[])
     parser.add_argument("--rows", type=int, default=100_000)
     given = parser.parse_args()
     os.environ |= ONE_THREAD
-    for framework in given.frameworks:
+    for framework in given.frameworks or OURS:
         asked = Asked(framework, given.rows, columns=20, rounds=1)
         print(asked)
         for name, network in NETWORKS.items():

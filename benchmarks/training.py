@@ -64,18 +64,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("frameworks", nargs="*", choices=[*OURS, []], default=list(OURS))
+    parser.add_argument("frameworks", nargs="*", choices=[*OURS, []], default=[])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--columns", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    if len(given.frameworks) > 1:
-        for framework in given.frameworks:
+    frameworks = given.frameworks or list(OURS)
+    if len(frameworks) > 1:
+        for framework in frameworks:
             sizes = [f"--{name}={getattr(given, name)}" for name in ("rows", "columns", "rounds")]
             command = [sys.executable, __file__, framework, *sizes]
             subprocess.run(command, check=True, env=os.environ | ONE_THREAD)
         return
-    (framework,) = given.frameworks
+    (framework,) = frameworks
     asked = Asked(framework, given.rows, given.columns, given.rounds)
     os.environ |= ONE_THREAD
     print(asked)
