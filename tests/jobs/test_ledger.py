@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from churnops.errors import Busy
-from churnops.jobs.steps.ledger import Ledger, held, write_whole
+from churnops.jobs.steps.ledger import Ledger, held
 
 
 @pytest.fixture
@@ -88,17 +88,6 @@ def test_a_damaged_stamp_means_the_step_is_not_done(ledger: Ledger, stamp: str) 
     ledger.step("clean", {}, write("two"))
 
     assert (done.folder / "out.txt").read_text() == "two"
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    write_whole(tmp_path / "result.json", b"one")
-    (tmp_path / ".result.json.unfinished").mkdir()  # in the way, as a full disk would be
-
-    with pytest.raises(OSError, match=r"result\.json") as error:
-        write_whole(tmp_path / "result.json", b"two")
-
-    assert error.value.filename == str(tmp_path / "result.json")
-    assert (tmp_path / "result.json").read_bytes() == b"one"
 
 
 def hold(folder: Path, ready, leave) -> None:

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from churnops.config import faults
 from churnops.errors import SourceError
 from churnops.evaluation.metrics import METRICS
-from churnops.jobs.steps.ledger import write_whole
 from churnops.report.page import render
 from churnops.report.result import Result
+from churnops.writing import write_whole
 
 RESULT = "result.json"
 PREDICTIONS = "predictions.parquet"

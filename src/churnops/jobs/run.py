@@ -19,7 +19,7 @@ from churnops.jobs.steps.equivalence import equivalence_step
 from churnops.jobs.steps.evaluation import PREDICTIONS as TESTED
 from churnops.jobs.steps.evaluation import evaluation_step, read_figures
 from churnops.jobs.steps.explanation import explanation_step
-from churnops.jobs.steps.ledger import Done, Ledger, working, write_whole
+from churnops.jobs.steps.ledger import Done, Ledger, working
 from churnops.jobs.steps.packaging import known_before, make_bundle
 from churnops.jobs.steps.registration import register
 from churnops.jobs.steps.shipment import shipment_step
@@ -30,6 +30,7 @@ from churnops.registry.tracking import attach
 from churnops.report.result import Result
 from churnops.training.candidates import NETWORKS, candidates_of, chosen_frameworks, is_installed, one_column
 from churnops.training.recipe import Recipe
+from churnops.writing import write_whole
 
 BUNDLE, BUNDLES = "bundle", "bundles"
 

@@ -14,7 +14,7 @@ from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ConfigError
 from churnops.jobs.run import prepare
 from churnops.jobs.steps.apart import apart
-from churnops.jobs.steps.ledger import Ledger, working, write_whole
+from churnops.jobs.steps.ledger import Ledger, working
 from churnops.progress import Tell
 from churnops.registry.studies import StudyRun, TrialRun, record_study
 from churnops.training.candidates import chosen_frameworks
@@ -23,6 +23,7 @@ from churnops.training.recipe import Recipe
 from churnops.training.recipe_file import render_recipe
 from churnops.training.rounds import Round, rounds_to_tune
 from churnops.training.search import Budget, Search, Trial, finished, opened, search
+from churnops.writing import write_whole
 
 _RECIPES = Path("configs/train")
 _NAMES = {"log_loss": "log loss", "roc_auc": "ROC AUC"}

@@ -15,6 +15,7 @@ from churnops.training.fit import Epoch
 from churnops.training.group import Host
 from churnops.training.network import Weights
 from churnops.training.recipe import Recipe
+from churnops.writing import write_whole
 
 _PROGRESS = "progress"
 
@@ -46,14 +47,8 @@ def save(done: Checkpoint, host: Host, owner: str) -> None:
     """Write `done` as rank 0, replacing the last checkpoint in one step; raises OSError naming the file."""
     if host.checkpoint is None or host.group.rank != 0:
         return
-    unfinished = host.checkpoint.with_name(f".{host.checkpoint.name}.unfinished")
-    try:
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(_packed(done, owner))
-        unfinished.replace(host.checkpoint)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror or str(error), str(host.checkpoint)) from error
+    host.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(host.checkpoint, _packed(done, owner))
 
 
 def resume(host: Host, owner: str) -> Checkpoint | None:

@@ -19,6 +19,7 @@ from churnops.config import Settings
 from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import Busy
 from churnops.progress import Tell
+from churnops.writing import naming
 
 _STAMP = "step.json"
 
@@ -57,7 +58,7 @@ class Ledger:
         unfinished = folder.with_name(f".{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        with _naming(folder, unfinished):
+        with naming(folder, unfinished):
             work(unfinished)
             write_json(unfinished / _STAMP, {"key": done.key, "files": _sizes(unfinished)})
         shutil.rmtree(folder, ignore_errors=True)
@@ -106,28 +107,6 @@ def working(settings: Settings, name: str, tell: Tell) -> Iterator[tuple[DuckDB,
 def write_json(path: Path, value: Any) -> None:
     """Write `value` for people and `Done.read_json`: dataclasses as objects, dates as ISO text."""
     path.write_bytes(to_json(value, indent=2))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` in one step: a reader sees the old file or the new one."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with _naming(path, unfinished):
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-
-@contextmanager
-def _naming(path: Path, unfinished: Path) -> Iterator[None]:
-    """A disk's errors name what was to be written, not nothing or the hidden file that stands in for it."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None or str(error.filename).startswith(str(unfinished)):
-            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-        raise
 
 
 @functools.cache

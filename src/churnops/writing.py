@@ -1,0 +1,27 @@
+"""Files that appear whole, and errors that name them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` in one step: a reader sees the old file or the new one."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with naming(path, unfinished):
+        try:
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, unfinished: Path) -> Iterator[None]:
+    """A disk's errors name what was to be written, not nothing or the hidden file that stands in for it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename).startswith(str(unfinished)):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
