@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 Index = npt.NDArray[np.intp]
+Words = npt.NDArray[np.int32]
+"""Bytes as collectives carry them, four to a number."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,17 @@ class Host:
 
 LONE_HOST = Host()
 """This process alone, without checkpoints."""
+
+
+def gather_bytes(content: bytes, stacked: Callable[[Words], Words]) -> list[bytes]:
+    """What each process hands in, by what `stacked` makes of their integer arrays of one length.
+
+    `stacked`: [L] int32, of the same L in every process -> [size, L]; collectives know no bytes.
+    """
+    lengths = stacked(np.array([len(content)], np.int32)).ravel()
+    padded = np.zeros(max(1, -(-int(lengths.max()) // 4)), np.int32)
+    padded.view(np.uint8)[: len(content)] = np.frombuffer(content, np.uint8)
+    return [part.tobytes()[:length] for part, length in zip(stacked(padded), lengths, strict=True)]
 
 
 def gather_array(group: Group, values_N: npt.NDArray[Any]) -> npt.NDArray[Any]:

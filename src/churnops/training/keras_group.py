@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from churnops.errors import ProcessLost
-from churnops.training.group import Place
+from churnops.training.group import Place, gather_bytes
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,7 @@ class KerasGroup:
 
     def gather(self, content: bytes) -> list[bytes]:
         """What each of them hands in, by rank."""
-        lengths = self.gathered(tf.constant([len(content)])).numpy().ravel()
-        padded = np.zeros(max(1, -(-int(lengths.max()) // 4)), np.int32)  # collectives know no bytes
-        padded.view(np.uint8)[: len(content)] = np.frombuffer(content, np.uint8)
-        everyone = self.gathered(tf.constant(padded)).numpy()
-        return [part.tobytes()[:length] for part, length in zip(everyone, lengths, strict=True)]
+        return gather_bytes(content, lambda own: np.asarray(self.gathered(tf.constant(own)).numpy()))
 
     def summed(
         self, step: Callable[[], tuple[tf.Tensor, list[tf.Tensor]]]
@@ -80,6 +76,6 @@ def joined(place: Place) -> Iterator[KerasGroup]:
     try:
         yield KerasGroup(strategy, place.rank, len(place.addresses), _gathering(strategy))
     except tf.errors.OpError as error:
-        if "ollective" in error.message:
+        if "collective" in error.message.lower():
             raise ProcessLost(f"a process lost those it trains with: {error.message}") from error
         raise

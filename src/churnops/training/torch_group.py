@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import distributed
 
 from churnops.errors import ProcessLost
-from churnops.training.group import Place
+from churnops.training.group import Place, Words, gather_bytes
 
 _PATIENCE = dt.timedelta(minutes=10)  # how long a step may take the slowest of them
 
@@ -24,18 +25,12 @@ class TorchGroup:
 
     def gather(self, content: bytes) -> list[bytes]:
         """What each of them hands in, by rank."""
-        lengths = [int(one) for one in self._gathered(torch.tensor([len(content)]))]
-        padded = torch.zeros(max(1, *lengths), dtype=torch.uint8)
-        padded[: len(content)] = (
-            torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else padded[:0]
-        )
-        everyone = self._gathered(padded)
-        return [part[:length].numpy().tobytes() for part, length in zip(everyone, lengths, strict=True)]
+        return gather_bytes(content, self._stacked)
 
-    def _gathered(self, tensor: torch.Tensor) -> list[torch.Tensor]:
-        parts = [torch.empty_like(tensor) for _ in range(self.size)]
-        distributed.all_gather(parts, tensor)
-        return parts
+    def _stacked(self, own: Words) -> Words:
+        parts = [torch.empty(own.shape, dtype=torch.int32) for _ in range(self.size)]
+        distributed.all_gather(parts, torch.from_numpy(own))
+        return np.stack([part.numpy() for part in parts])
 
 
 @contextmanager
