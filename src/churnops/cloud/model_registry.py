@@ -10,6 +10,8 @@ from churnops.cloud.aws import Aws, told
 from churnops.cloud.settings import SageMaker
 
 Approval = Literal["PendingManualApproval", "Approved", "Rejected"]
+Described = Mapping[str, Any]
+"""A package as SageMaker describes it."""
 _NAME, _HASH = "name", "content_hash"
 _MOST_TEXT = 256  # of a property's value, and of what an approval says
 _CONTENT_TYPES = ["application/json", "text/csv"]
@@ -51,20 +53,15 @@ def package_request(package: Package, settings: SageMaker) -> dict[str, Any]:
     }
 
 
-def publish(package: Package, settings: SageMaker, aws: Aws) -> str:
-    """The ARN of the bundle's package, which is made, and its group with it, unless it is there."""
-    known = published(package.group, package.name, aws)
-    if package.content_hash in known:
-        return known[package.content_hash]
+def publish(package: Package, settings: SageMaker, aws: Aws) -> None:
+    """Make the bundle's package, and its group where there is none."""
     _make_group(package.group, settings, aws)
-
     with told(f"publishing to the model package group {package.group}"):
-        made = aws.sagemaker.create_model_package(**package_request(package, settings))
-    return str(made["ModelPackageArn"])
+        aws.sagemaker.create_model_package(**package_request(package, settings))
 
 
-def published(group: str, name: str, aws: Aws) -> dict[str, str]:
-    """Content hash -> ARN of every package in the group that is of the data config `name`."""
+def published(group: str, name: str, aws: Aws) -> dict[str, Described]:
+    """Content hash -> description of every package in the group that is of the data config `name`."""
     with told(f"listing the model package group {group}"):
         pages = aws.sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
         try:
@@ -73,22 +70,22 @@ def published(group: str, name: str, aws: Aws) -> dict[str, str]:
             if "does not exist" in str(error):
                 return {}
             raise
-        described = {arn: aws.sagemaker.describe_model_package(ModelPackageName=arn) for arn in arns}
-    properties = {arn: one.get("CustomerMetadataProperties", {}) for arn, one in described.items()}
-    return {of[_HASH]: arn for arn, of in properties.items() if of.get(_NAME) == name and _HASH in of}
+        described = [aws.sagemaker.describe_model_package(ModelPackageName=arn) for arn in arns]
+    of = [(one.get("CustomerMetadataProperties", {}), one) for one in described]
+    return {said[_HASH]: one for said, one in of if said.get(_NAME) == name and _HASH in said}
 
 
-def approve(arn: str, approval: Approval, why: str, aws: Aws) -> bool:
-    """Make `approval` the package's state; whether it was another before."""
+def approve(package: Described, approval: Approval, why: str, aws: Aws) -> bool:
+    """Make `approval` the state of a published package; whether it was another before."""
+    if package["ModelApprovalStatus"] == approval:
+        return False
+    arn = package["ModelPackageArn"]
     with told(f"setting the approval of {arn}"):
-        before = aws.sagemaker.describe_model_package(ModelPackageName=arn)
-        if before["ModelApprovalStatus"] == approval:
-            return False
         aws.sagemaker.update_model_package(
             ModelPackageArn=arn,
             ModelApprovalStatus=approval,
             ApprovalDescription=why[:_MOST_TEXT],
-            CustomerMetadataProperties=before["CustomerMetadataProperties"],  # as they are
+            CustomerMetadataProperties=package["CustomerMetadataProperties"],  # as they are
         )
     return True
 

@@ -40,14 +40,17 @@ def publish(name: str, number: int | None, cloud: SageMaker, settings: Settings,
     package = _package(version, read_bundle(folder), cloud)
     put(_packed(folder), package.model, aws, kms_key=cloud.kms_key)
     put((folder / MANIFEST_FILE).read_bytes(), package.manifest, aws, kms_key=cloud.kms_key)
-    arn = make_package(package, cloud, aws)
+    known = published(package.group, name, aws)
+    if package.content_hash not in known:
+        make_package(package, cloud, aws)
+        known = published(package.group, name, aws)
     held = holders(settings.mlflow_uri, name)
     moved = []
-    for content_hash, one in published(package.group, name, aws).items():
+    for content_hash, one in known.items():
         approval, why = _approval(content_hash, held)
         if approve(one, approval, why, aws):
-            moved.append(f"{one}: {approval}, {why}")
-    return Published(version.model_version, arn, tuple(moved))
+            moved.append(f"{one['ModelPackageArn']}: {approval}, {why}")
+    return Published(version.model_version, known[package.content_hash]["ModelPackageArn"], tuple(moved))
 
 
 def request(name: str, number: int | None, cloud: SageMaker, settings: Settings) -> dict[str, Any]:
