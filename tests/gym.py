@@ -13,21 +13,27 @@ from churnops.jobs.steps.ledger import Ledger
 from churnops.jobs.steps.packaging import known_before
 from churnops.jobs.steps.shipment import shipment_step
 
-GYM = DataConfig.model_validate(
-    {
-        "name": "gym",
-        "version": 1,
-        "shape": "labelled",
-        "customers": {
-            "path": "gym.csv",
-            "format": "csv",
-            "id": "member",
-            "as_of": {"column": "seen", "format": "%Y-%m-%d"},
-            "label": {"column": "left", "churned": ["yes"], "stayed": ["no"]},
-            "columns": {"visits": {"role": "numeric"}, "plan": {"role": "categorical"}},
-        },
-    }
-)
+
+def gym_config(columns, **customers):
+    """The config of `gym.csv`, whose members left or stayed; `columns`: name -> role."""
+    return DataConfig.model_validate(
+        {
+            "name": "gym",
+            "version": 1,
+            "shape": "labelled",
+            "customers": {
+                "path": "gym.csv",
+                "format": "csv",
+                "id": "member",
+                "label": {"column": "left", "churned": ["yes"], "stayed": ["no"]},
+                "columns": {name: {"role": role} for name, role in columns.items()},
+                **customers,
+            },
+        }
+    )
+
+
+GYM = gym_config({"visits": "numeric", "plan": "categorical"}, as_of={"column": "seen", "format": "%Y-%m-%d"})
 
 
 def write_gym(folder):

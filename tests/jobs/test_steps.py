@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gym import gym_config
 
 from churnops.config import Settings
-from churnops.data_config import DataConfig
 from churnops.engines.on_duckdb import DuckDB
 from churnops.jobs.run import prepare
 from churnops.jobs.steps.audit import read_groups, read_rounds
@@ -19,20 +19,7 @@ from churnops.jobs.steps.packaging import make_bundle
 from churnops.training.recipe import Recipe
 
 RECIPE = Recipe()
-CONFIG = DataConfig.model_validate(
-    {
-        "name": "gym",
-        "version": 1,
-        "shape": "labelled",
-        "customers": {
-            "path": "gym.csv",
-            "format": "csv",
-            "id": "member",
-            "label": {"column": "left", "churned": ["yes"], "stayed": ["no"]},
-            "columns": {"visits": {"role": "numeric"}, "points": {"role": "numeric"}},
-        },
-    }
-)
+CONFIG = gym_config({"visits": "numeric", "points": "numeric"})
 
 
 def members(n, *, seed=0):

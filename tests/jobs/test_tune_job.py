@@ -9,28 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gym import gym_config
 
 from churnops.config import Settings, load_toml
-from churnops.data_config import DataConfig
+from churnops.data_config import Split
 from churnops.errors import ConfigError
 from churnops.jobs.tune import Request, tune
 from churnops.training.recipe import Recipe
 
 NOON = dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC)
-CONFIG = DataConfig.model_validate(
-    {
-        "name": "gym",
-        "shape": "labelled",
-        "customers": {
-            "path": "gym.csv",
-            "format": "csv",
-            "id": "member",
-            "label": {"column": "left", "churned": ["yes"], "stayed": ["no"]},
-            "columns": {"visits": {"role": "numeric"}, "points": {"role": "numeric"}},
-        },
-        "split": {"folds": 3},
-    }
-)
+CONFIG = gym_config({"visits": "numeric", "points": "numeric"}).model_copy(update={"split": Split(folds=3)})
 
 
 def quiet(*_):
