@@ -14,10 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from churnops.errors import CloudError
 
 _ADVICE = {
-    (
-        "AccessDenied",
-        "403",
-    ): "your credentials may not do this: see docs/sagemaker.md for the rights it takes",
+    ("AccessDenied", "403"): (
+        "your credentials may not do this: see docs/sagemaker.md for the rights it takes"
+    ),
     ("ExpiredToken", "SSOToken", "UnauthorizedSSOToken", "TokenRetrieval"): "sign in again",
     ("InvalidAccessKeyId", "InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClient"): (
         "AWS does not know these credentials: sign in again"

@@ -99,9 +99,8 @@ def _unpack(packed: Path, to: Path, address: str) -> None:
             members = archive.getmembers()
             if not members:
                 raise CloudError(f"{address}: is empty: the job left no model")
-            if (
-                sum(member.size for member in members) > _MOST_BYTES
-            ):  # sparse files are larger than their archive
+            # Sparse files are larger than their archive.
+            if sum(member.size for member in members) > _MOST_BYTES:
                 raise _too_large(address)
             if not all(member.isfile() or member.isdir() for member in members):
                 raise CloudError(f"{address}: holds links or devices; a model has files only")

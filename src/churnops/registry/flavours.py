@@ -20,7 +20,8 @@ _PICKLE = "data/global_custom_objects.cloudpickle"  # holds our layers, which ar
 def save_flavour(model: Union["TorchMlp", "KerasMlp"], folder: Path) -> None:
     """Write the network as the new folder of an MLflow model, of the flavour of its framework."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*Any type hint.*")  # MLflow warns of its own code
+        # MLflow warns of its own code.
+        warnings.filterwarnings("ignore", message=".*Any type hint is inferred", category=UserWarning)
         import mlflow
 
         width = model.preprocessing.width

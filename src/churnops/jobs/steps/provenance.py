@@ -1,5 +1,6 @@
 """Which code and which libraries a model was trained with."""
 
+import functools
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +24,7 @@ def libraries() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def code_commit() -> str:
     """The commit of the checkout churnops runs from, marked when its files differ; else the version."""
     root = Path(churnops.__file__).parent
