@@ -1,8 +1,10 @@
 """`churnops-train` as a container's entry point: its contract, and everything that can be wrong."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -60,6 +62,28 @@ def run(folder, **how):
 
 def weights(said):
     return re.search(r"weights ([0-9a-f]{64})", said).group(1)
+
+
+def test_help_says_what_is_read_and_starts_nothing(tmp_path):
+    found = entry(tmp_path, "--help")
+
+    assert found.returncode == 0
+    assert "/opt/ml/input/config" in found.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_outside_of_a_job_the_command_for_other_machines_is_named(tmp_path):
+    found = entry(tmp_path, "train")
+
+    assert found.returncode == 2
+    assert "`churnops train`" in found.stderr
+    assert "`churnops train`" in (tmp_path / "failure").read_text()
+
+
+def entry(output, *arguments):
+    """The entry point where no job is."""
+    variables = os.environ | {"SM_OUTPUT_DIR": str(output)}
+    return subprocess.run([ENTRY, *arguments], env=variables, capture_output=True, text=True, check=False)
 
 
 def test_a_model_is_left_where_it_is_fetched_and_no_failure(host):

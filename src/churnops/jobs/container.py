@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import numpy as np
 import typer
@@ -80,8 +80,16 @@ class _Seat:
     """None: torchrun knows it."""
 
 
-def main() -> None:
-    """Train, leave the model where SageMaker fetches it; on failure say why where it looks for that."""
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
+
+
+@app.command("churnops-train")
+def _train(word: Annotated[Literal["train"], typer.Argument(help="What SageMaker says.")] = "train") -> None:  # noqa: ARG001
+    """Train as SageMaker asks a container to; `churnops train` is the command for other machines.
+
+    Reads /opt/ml/input/config/*.json, the SM_* variables and the channels below /opt/ml/input/data; leaves
+    the bundle in SM_MODEL_DIR (/opt/ml/model), or a reason in /opt/ml/output/failure. docs/training.md says how.
+    """
     output = Path(os.environ.get("SM_OUTPUT_DIR", ROOT / "output"))
     signal.signal(signal.SIGTERM, _stop)
     try:
@@ -92,6 +100,11 @@ def main() -> None:
         _fail(output, str(error), _SYSTEM_FAULT)
 
 
+def main() -> None:
+    """The entry point: `app` under its own name, wherever it was started from."""
+    app(prog_name="churnops-train")
+
+
 def read_contract(root: Path, variables: Mapping[str, str]) -> Contract:
     """From the files under `root`; the toolkit's `SM_*` variables, where they are set, come before them.
 
@@ -100,6 +113,11 @@ def read_contract(root: Path, variables: Mapping[str, str]) -> Contract:
     resources = _json(root / "input/config/resourceconfig.json")
     inputs = _json(root / "input/config/inputdataconfig.json")
     hyperparameters = _said("SM_HPS", variables) or _json(root / "input/config/hyperparameters.json")
+    if not hyperparameters:
+        problem = (
+            "there are none, so no `framework`: is this a job? elsewhere the command is `churnops train`"
+        )
+        raise ConfigError("hyperparameters", [problem])
     framework, recipe = _asked(hyperparameters)
     hosts = sorted(_said("SM_HOSTS", variables) or resources.get("hosts", ["localhost"]))
     host = variables.get("SM_CURRENT_HOST", resources.get("current_host", hosts[0]))
