@@ -88,7 +88,7 @@ def _train(word: Annotated[Literal["train"], typer.Argument(help="What SageMaker
     """Train as SageMaker asks a container to; `churnops train` is the command for other machines.
 
     Reads /opt/ml/input/config/*.json, the SM_* variables and the channels below /opt/ml/input/data; leaves
-    the bundle in SM_MODEL_DIR (/opt/ml/model), or a reason in /opt/ml/output/failure. docs/training.md says how.
+    the bundle in SM_MODEL_DIR (/opt/ml/model), or a reason in /opt/ml/output/failure. See docs/training.md.
     """
     output = Path(os.environ.get("SM_OUTPUT_DIR", ROOT / "output"))
     signal.signal(signal.SIGTERM, _stop)
