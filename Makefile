@@ -17,7 +17,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-ex
 	--find-links $(CPU_WHEELS)/torch/ --pip-args "--retries 1"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tensorflow setup-dev lock fmt lint types layers test test-tensorflow test-all check data demo \
+.PHONY: help setup setup-tensorflow setup-spark setup-dev lock fmt lint types layers test test-tensorflow test-all check data demo \
 	run report serve bench clean
 
 help: ## list the verbs
@@ -27,6 +27,8 @@ help: ## list the verbs
 setup: $(VENV)/.core ## install what the main job needs into .venv; PYTHON=python3.12 chooses another Python
 
 setup-tensorflow: $(VENV)/.tensorflow ## setup, and TensorFlow beside PyTorch
+
+setup-spark: $(VENV)/.spark ## setup, and Spark; it needs Java 17 or newer
 
 setup-dev: $(VENV)/.dev ## setup, and what tests and checks need
 
@@ -55,6 +57,10 @@ $(VENV)/.tensorflow: requirements/tensorflow.txt $(VENV)/.core
 	$(PIP) --requirement requirements/tensorflow.txt
 	@touch $@
 
+$(VENV)/.spark: requirements/spark.txt $(VENV)/.core
+	$(PIP) --requirement requirements/spark.txt
+	@touch $@
+
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.core
 	$(PIP) --requirement requirements/dev.txt
 	@touch $@
@@ -66,6 +72,7 @@ lock: setup-dev ## choose the exact versions again (requirements/*.txt); LOCK_WI
 	$(LOCK) $(LOCK_WITH) --extra dev --constraint requirements/jobs.txt --output-file requirements/dev.txt pyproject.toml
 	$(LOCK) $(LOCK_WITH) --extra tensorflow --constraint requirements/dev.txt \
 		--output-file requirements/tensorflow.txt pyproject.toml
+	$(LOCK) $(LOCK_WITH) --extra spark --constraint requirements/dev.txt --output-file requirements/spark.txt pyproject.toml
 	$(LOCK) $(LOCK_WITH) --constraint requirements/jobs.txt --output-file requirements/serving.txt requirements/serving.in
 
 fmt: setup-dev ## format, and mend what can be mended

@@ -11,8 +11,10 @@ ChurnopsError
 ├── ParityError           the ONNX graph disagrees with the framework's model: exit code 3
 ├── RegistryError         the tracking store, a missing champion: exit code 3
 ├── CloudError            AWS refused, failed or cannot be reached: exit code 6
+├── StorageError          the lake refused or cannot be reached, or a file there is damaged: exit code 6
 ├── ProcessLost           a training process, or one it trains with, is gone: exit code 7
 ├── EngineError           the engine is out of memory or disk: exit code 5
+├── Conflict              another writer published a version of the same dataset first: exit code 4
 └── Busy                  another process holds the run folder: exit code 4
 """
 
@@ -100,6 +102,18 @@ class CloudError(ChurnopsError):
     """AWS refused a request, a job failed there, or it cannot be reached."""
 
     exit_code = 6
+
+
+class StorageError(ChurnopsError):
+    """The lake's storage refused or cannot be reached, or a file there is damaged."""
+
+    exit_code = 6
+
+
+class Conflict(ChurnopsError):
+    """Another writer published a version of the same dataset first."""
+
+    exit_code = 4
 
 
 class ProcessLost(ChurnopsError):

@@ -9,8 +9,18 @@ import pyarrow as pa
 class Engine(Protocol):
     """What an engine offers. `tables` maps each name in the SQL to the address of a Parquet dataset."""
 
+    @property
+    def name(self) -> str:
+        """What it is called in a manifest."""
+        ...
+
+    @property
+    def distributed(self) -> bool:
+        """Whether other processes read and write the tables, which must be where all reach them."""
+        ...
+
     def write(self, sql: str, tables: Mapping[str, str], to: str) -> int:
-        """Write the result of `sql` as a Parquet file at `to`, whole or not at all; return its rows."""
+        """Write the result of `sql` as a Parquet file, or a folder of them, at `to`; return its rows."""
         ...
 
     def query(self, sql: str, tables: Mapping[str, str]) -> pa.Table:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 import pyarrow as pa
@@ -24,6 +25,8 @@ class DuckDB:
 
     memory_limit: str = "4GB"
     spill_dir: Path = Path("var/spill")
+    name: ClassVar[str] = "duckdb"
+    distributed: ClassVar[bool] = False
 
     def write(self, sql: str, tables: Mapping[str, str], to: str) -> int:
         """Write the result of `sql` to the Parquet file `to` in one step; return its rows."""
