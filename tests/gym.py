@@ -7,11 +7,10 @@ import numpy as np
 
 from churnops.config import Settings
 from churnops.data_config import DataConfig
-from churnops.engines.on_duckdb import DuckDB
 from churnops.jobs.run import prepare
-from churnops.jobs.steps.ledger import Ledger
 from churnops.jobs.steps.packaging import known_before
 from churnops.jobs.steps.shipment import shipment_step
+from churnops.jobs.steps.workshop import working
 
 
 def gym_config(columns, **customers):
@@ -52,9 +51,10 @@ def write_gym(folder):
 
 def prepared_gym(folder, config=GYM):
     """The gym in `folder` as models are given it, what manifests say of it, and its ledger."""
-    ledger, engine = Ledger(folder / "run", lambda *_: None), DuckDB(spill_dir=folder)
-    cleaned, prepared = prepare(config, Settings(source_dir=folder), engine, ledger)
-    return prepared, known_before(config, cleaned, prepared), ledger
+    settings = Settings(data_dir=folder / "var", source_dir=str(folder))
+    with working(settings, config.name, lambda *_: None) as shop:
+        cleaned, prepared = prepare(config, shop)
+    return prepared, known_before(config, cleaned, prepared), shop.ledger
 
 
 def shipped_gym(folder, config=GYM):

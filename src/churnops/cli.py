@@ -35,6 +35,14 @@ AsOf = Annotated[
 BundleFolder = Annotated[
     Path | None, typer.Option(help="A bundle folder. [default: the registry's champion]")
 ]
+EngineName = Annotated[
+    Literal["auto", "duckdb", "spark"] | None,
+    typer.Option("--engine", help="What builds the tables. [default: auto, by their size]"),
+]
+Master = Annotated[
+    str | None,
+    typer.Option("--master", help="Of Spark: spark://host:7077; under spark-submit ''. [default: local[*]]"),
+]
 RECIPE = Path("configs/train/mlp.toml")
 GATES = Path("configs/promotion.toml")
 SAGEMAKER = Path("configs/sagemaker.toml")
@@ -77,7 +85,7 @@ def init(
     from churnops.jobs.init import Request, init
 
     settings = _settings()
-    request = Request(customers, transactions, name, settings.source_dir)
+    request = Request(customers, transactions, name, settings.source_dir, settings.data_dir / "sources")
     ask = None if yes or not sys.stdin.isatty() else _ask
     made = init(request, _engine(settings), out=out, ask=ask, force=force)
     for warning in made.warnings:
@@ -112,18 +120,21 @@ def features(
     config: ConfigFile,
     as_of: AsOf = None,
     out: Annotated[
-        Path | None, typer.Option(help="The Parquet file to write. [default: var/features.parquet]")
+        Path | None, typer.Option(help="A Parquet file for you. [default: the lake's only]")
     ] = None,
+    engine: EngineName = None,
+    master: Master = None,
 ) -> None:
     """Write what models may see of each customer on one day."""
     from churnops.jobs.features import make_features
     from churnops.progress import shown
 
-    settings = _settings()
-    to = out or settings.data_dir / "features.parquet"
     with shown() as tell:
-        made = make_features(_config(config), settings, as_of=_day(as_of), to=to, tell=tell)
-    _say(f"{made.rows:,} rows in {made.path}" + (f" as of {made.as_of:%Y-%m-%d}" if made.as_of else ""))
+        made = make_features(_config(config), _settings(engine, master), as_of=_day(as_of), tell=tell)
+        if out:
+            made.copy(out)
+    dated = f" as of {made.as_of:%Y-%m-%d}" if made.as_of else ""
+    _say(f"{made.rows:,} rows in {out or made.address}{dated}")
 
 
 @app.command()
@@ -134,13 +145,15 @@ def run(
     frameworks: Annotated[
         str, typer.Option(help="Which models compete with the plain baselines: torch, tensorflow, lightgbm.")
     ] = "torch,lightgbm",
+    engine: EngineName = None,
+    master: Master = None,
 ) -> None:
     """Do the whole job, from files to a judged bundle and a report. Again, it does what is left."""
     from churnops.jobs.run import Files, read_plan, run
     from churnops.progress import shown
     from churnops.report.overview import overview
 
-    settings = _settings()
+    settings = _settings(engine, master)
     files, now = Files(config, recipe, gates), dt.datetime.now(dt.UTC)
     plan = read_plan(files, frameworks.split(","), at=now, actor=getpass.getuser())
     with shown() as tell:
@@ -241,6 +254,8 @@ def score(
     customers: Annotated[
         str | None, typer.Option(help="Score this customer table in place of the config's.")
     ] = None,
+    engine: EngineName = None,
+    master: Master = None,
 ) -> None:
     """Score everybody asked about on one day, the likeliest first."""
     from churnops.jobs.score import Request, score
@@ -249,7 +264,7 @@ def score(
     today = dt.datetime.now(dt.UTC).date()
     request = Request(_config(config), today, as_of=_day(as_of), bundle=bundle, to=out, customers=customers)
     with shown() as tell:
-        scored = score(request, _settings(), tell)
+        scored = score(request, _settings(engine, master), tell)
     _say(f"{scored.rows:,} scores by {scored.model_version} in {scored.path}")
 
 
@@ -342,11 +357,13 @@ def _say(text: str) -> None:
     typer.echo(text)
 
 
-def _settings() -> "Settings":
+def _settings(engine: EngineName = None, master: Master = None) -> "Settings":
     from churnops import log
     from churnops.config import read_settings
 
-    settings = read_settings()
+    asked = {"engine": engine, "spark_master": master}
+    given = {name: value for name, value in asked.items() if value is not None}
+    settings = read_settings().model_copy(update=given)
     log.configure(json=settings.log_json)
     return settings
 

@@ -5,7 +5,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -21,15 +21,26 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
 
     data_dir: Path = Path("var")
-    """Where churnops writes: clean tables, features, bundles, reports."""
-    source_dir: Path = Path()
-    """Where relative paths of a data config start."""
+    """Where churnops works, on this machine: runs, bundles, reports."""
+    source_dir: str = "."
+    """Where relative paths of a data config start: a folder, or `s3://bucket/prefix`."""
+    lake: str = ""
+    """Where tables are published: a folder, or `s3://bucket/prefix`; empty means in `data_dir`."""
     tracking_uri: str = ""
     """MLflow tracking URI; empty means SQLite inside `data_dir`."""
     memory_limit: str = Field(default="4GB", pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$")
     """The most memory DuckDB may take before it spills to `data_dir`."""
+    engine: Literal["auto", "duckdb", "spark"] = "auto"
+    """What builds features: `auto` chooses by the size of the tables."""
+    spark_master: str = "local[*]"
+    """Where Spark runs; empty: where `spark-submit` says."""
     log_json: bool = False
     """Log JSON lines instead of text."""
+
+    @property
+    def lake_address(self) -> str:
+        """The lake with its default filled in."""
+        return self.lake.rstrip("/") or str(self.data_dir / "lake")
 
     @property
     def mlflow_uri(self) -> str:

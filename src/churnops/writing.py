@@ -1,5 +1,6 @@
 """Files that appear whole, and errors that name them."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,18 @@ def write_whole(path: Path, content: bytes) -> None:
         try:
             unfinished.write_bytes(content)
             unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def copy_whole(path: Path, to: Path) -> None:
+    """Copy the file at `path` in one step: a reader sees the old file or the new one."""
+    unfinished = to.with_name(f".{to.name}.unfinished")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with naming(to, unfinished):
+        try:
+            shutil.copyfile(path, unfinished)
+            unfinished.replace(to)
         finally:
             unfinished.unlink(missing_ok=True)
 

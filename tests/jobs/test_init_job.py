@@ -30,7 +30,7 @@ def initialised(tmp_path, engine):
     """Look at files of the test's folder; what was made, and the config that was written."""
 
     def make(*names, name="", out=tmp_path / "made.toml", **options):
-        made = init(Request(*names, name=name, source_dir=tmp_path), engine, out=out, **options)
+        made = init(Request(*names, name=name, source_dir=str(tmp_path)), engine, out=out, **options)
         return made, DataConfig.model_validate(tomllib.loads(made.path.read_text("utf-8")))
 
     return make

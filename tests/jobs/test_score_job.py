@@ -15,7 +15,7 @@ from churnops.errors import BundleError, ConfigError
 from churnops.features.definitions import declared, feature_hash, taken
 from churnops.jobs.score import Request, score
 from churnops.jobs.steps.cleaning import clean_step
-from churnops.jobs.steps.ledger import working
+from churnops.jobs.steps.workshop import working
 
 CONFIG = DataConfig.model_validate(
     {
@@ -57,7 +57,7 @@ def scored(tmp_path):
     def run(names, to=None, **manifest):
         folder = write_bundle(bundle_of(names, **manifest), tmp_path / "bundle")
         request = Request(CONFIG, dt.date(2024, 3, 1), bundle=folder, to=to)
-        settings = Settings(data_dir=tmp_path / "var", source_dir=tmp_path)
+        settings = Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path))
         return score(request, settings, lambda *_: None)
 
     return run
@@ -87,9 +87,9 @@ def test_a_bundle_that_asks_for_something_else_is_refused_before_any_work(
 
 
 def test_scoring_uses_the_tables_of_the_run_and_never_replaces_them(scored, tmp_path):
-    settings = Settings(data_dir=tmp_path / "var", source_dir=tmp_path)
-    with working(settings, "shop", lambda *_: None) as (engine, ledger):
-        cleaned = clean_step(CONFIG, settings, engine, ledger)
+    settings = Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path))
+    with working(settings, "shop", lambda *_: None) as shop:
+        cleaned = clean_step(CONFIG, shop)
     scored(["recency_days"])
     aside = cleaned.folder.parent / "scoring" / "clean"
     assert not aside.exists()
@@ -122,7 +122,7 @@ def test_a_column_the_model_does_not_take_may_be_missing_today(tmp_path):
     known = {"name": "club", "shape": "labelled", "feature_hash": feature_hash(taken(club, ["visits"]))}
     folder = write_bundle(make_bundle([visits], **known), tmp_path / "bundle")
 
-    settings = Settings(data_dir=tmp_path / "var", source_dir=tmp_path)
+    settings = Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path))
     done = score(Request(club, dt.date(2024, 3, 1), bundle=folder), settings, lambda *_: None)
 
     assert sorted(pq.read_table(done.path)["customer_id"].to_pylist()) == ["01", "02"]

@@ -9,13 +9,12 @@ import pytest
 from gym import gym_config
 
 from churnops.config import Settings
-from churnops.engines.on_duckdb import DuckDB
 from churnops.jobs.run import prepare
 from churnops.jobs.steps.audit import read_groups, read_rounds
 from churnops.jobs.steps.candidate import Here, candidate_step, task_of
 from churnops.jobs.steps.evaluation import evaluation_step, read_figures
-from churnops.jobs.steps.ledger import Ledger
 from churnops.jobs.steps.packaging import make_bundle
+from churnops.jobs.steps.workshop import working
 from churnops.training.recipe import Recipe
 
 RECIPE = Recipe()
@@ -37,8 +36,10 @@ def run_steps(rows, folder: Path):
         writer = csv.DictWriter(file, ["member", "visits", "points", "left"])
         writer.writeheader()
         writer.writerows({"member": f"m{i:04d}", **row} for i, row in enumerate(rows))
-    ledger, engine = Ledger(folder / "run", lambda *_: None), DuckDB(spill_dir=folder)
-    cleaned, prepared = prepare(CONFIG, Settings(source_dir=folder), engine, ledger)
+    settings = Settings(data_dir=folder / "var", source_dir=str(folder))
+    with working(settings, CONFIG.name, lambda *_: None) as shop:
+        cleaned, prepared = prepare(CONFIG, shop)
+    ledger = shop.ledger
     candidates = {
         name: candidate_step(task_of(name, RECIPE, prepared, ledger, Here()), ledger, Here())
         for name in ("single_column", "logistic")

@@ -32,7 +32,7 @@ def where(tmp_path):
 def asked(where, folder, *frameworks):
     at = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
     plan = Plan(frameworks, GYM, Recipe(seed=3), Gates(), at, "anna")
-    settings = Settings(data_dir=folder / "var", source_dir=write_gym(folder))
+    settings = Settings(data_dir=folder / "var", source_dir=str(write_gym(folder)))
     return requests(plan, where, settings, lambda *_: None)
 
 

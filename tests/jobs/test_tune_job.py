@@ -35,7 +35,7 @@ def settings(tmp_path, tracking_uri):
         for i, visits in enumerate(rng.normal(10, 3, 300)):
             left = rng.random() < 1 / (1 + math.exp(0.4 * (visits - 8)))
             writer.writerow([f"m{i:04d}", f"{visits:.6f}", f"{rng.normal():.6f}", "yes" if left else "no"])
-    return Settings(data_dir=tmp_path / "var", source_dir=tmp_path, tracking_uri=tracking_uri)
+    return Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path), tracking_uri=tracking_uri)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_the_best_recipe_is_written_and_an_interrupted_study_goes_on(settings, r
 def test_other_data_are_another_study(settings, request_):
     one = dataclasses.replace(request_, trials=1)
     before = tune(one, settings, quiet, at=NOON)
-    with (settings.source_dir / "gym.csv").open("a") as file:
+    with Path(settings.source_dir, "gym.csv").open("a") as file:
         file.write("late,1.5,0.1,yes\n")
 
     after = tune(one, settings, quiet, at=NOON)

@@ -63,7 +63,7 @@ def aws(s3_address, tmp_path):
 
 
 def trained(gym, folder, framework, recipe, trainer):
-    settings = Settings(data_dir=folder, source_dir=gym)
+    settings = Settings(data_dir=folder, source_dir=str(gym))
     plan = Plan((framework,), GYM, recipe, Gates(), dt.datetime(2026, 7, 1, tzinfo=dt.UTC), "ci", trainer)
     return run(plan, settings, lambda *_: None)
 

@@ -10,10 +10,13 @@ from churnops.data_config import DataConfig
 from churnops.engines import Engine
 from churnops.errors import ConfigError
 from churnops.features.build import build_attributes, build_features
-from churnops.jobs.steps.cleaning import clean_step, tables
-from churnops.jobs.steps.ledger import working
+from churnops.jobs.steps.cleaning import clean_step
+from churnops.jobs.steps.workshop import Place, Published, working
 from churnops.progress import Tell
 from churnops.snapshots.split import history_query
+from churnops.writing import copy_whole
+
+_TABLE = "features"
 
 
 @dataclass(frozen=True)
@@ -21,44 +24,57 @@ class Made:
     """Where the features are, and the instant they are of; None: the rows have no date, or each its own."""
 
     rows: int
-    path: Path
+    published: Published
     as_of: dt.datetime | None
+
+    @property
+    def path(self) -> Path:
+        """The table on this machine."""
+        return Path(self.published.files[_TABLE])
+
+    @property
+    def address(self) -> str:
+        """The table in the lake."""
+        return self.published.addresses[_TABLE]
+
+    def copy(self, to: Path) -> None:
+        """Write the table to a file of somebody's own."""
+        copy_whole(self.path, to)
 
 
 def make_features(
-    config: DataConfig, settings: Settings, *, as_of: dt.date | None, to: Path, tell: Tell
+    config: DataConfig, settings: Settings, *, as_of: dt.date | None, tell: Tell, aside: bool = False
 ) -> Made:
-    """Write the features of `config`'s customers at `as_of` to the Parquet file `to`.
+    """Publish the features of `config`'s customers at `as_of`; `aside` where another config stands in for it.
 
     Purchases: of those active in the look-back, by default at the end of the data. Labelled tables: of every
     row, whether it has a label or not, or of the rows of `as_of` where the table has that column. Raises
     InputError where the data cannot be used or end before `as_of`, and Busy.
     """
-    with working(settings, config.name, tell) as (engine, ledger):
-        cleaned = clean_step(_unlabelled(config), settings, engine, ledger, aside=True)
-        tell("features", "started")
+    with working(settings, config.name, tell) as shop:
+        cleaned = clean_step(_unlabelled(config), shop, aside=True)
+        engine = shop.engine(cleaned)
+        tables = cleaned.tables(engine)
         if config.shape == "purchases":
-            made = _of_purchases(config, engine, tables(cleaned), as_of=as_of, to=to)
+            instant: dt.datetime | None = _instant(engine, tables[ORDERS.name], as_of)
         else:
-            made = _of_attributes(config, engine, tables(cleaned), as_of=as_of, to=to)
-        tell("features", "done")
-    return made
+            instant = _midnight(as_of) if as_of else None
 
+        def work(to: Place) -> None:
+            if config.shape == "purchases" and instant:
+                build_features(engine, tables, config, [instant], to=to.table(_TABLE))
+            else:
+                build_attributes(engine, tables[CUSTOMERS.name], config, as_of=instant, to=to.table(_TABLE))
 
-def _of_purchases(
-    config: DataConfig, engine: Engine, tables: dict[str, str], *, as_of: dt.date | None, to: Path
-) -> Made:
-    instant = _instant(engine, tables[ORDERS.name], as_of)
-    built = build_features(engine, tables, config, [instant], to=str(to))
-    return Made(built.rows, to, instant)
-
-
-def _of_attributes(
-    config: DataConfig, engine: Engine, tables: dict[str, str], *, as_of: dt.date | None, to: Path
-) -> Made:
-    instant = _midnight(as_of) if as_of else None
-    built = build_attributes(engine, tables[CUSTOMERS.name], config, as_of=instant, to=str(to))
-    return Made(built.rows, to, instant)
+        depends_on = {
+            "clean": cleaned.key,
+            "as_of": str(instant),
+            "data": config.model_dump(mode="json", include={"shape", "churn", "customers", "transactions"}),
+        }
+        step = f"features/as_of={instant:%Y-%m-%d}" if instant else "features/undated"
+        step = f"scoring/{step}" if aside else step
+        published = shop.publish(step, depends_on, work, engine=engine, sources=(cleaned,))
+    return Made(published.version.rows, published, instant)
 
 
 def _unlabelled(config: DataConfig) -> DataConfig:

@@ -8,8 +8,8 @@ from churnops.contracts.tables import ORDERS
 from churnops.data_config import DataConfig
 from churnops.engines import Engine
 from churnops.errors import ConfigError
-from churnops.jobs.steps.cleaning import clean_step, tables
-from churnops.jobs.steps.ledger import working
+from churnops.jobs.steps.cleaning import clean_step
+from churnops.jobs.steps.workshop import working
 from churnops.progress import Tell
 from churnops.snapshots.horizon import (
     Candidate,
@@ -66,6 +66,7 @@ def horizon_of(config: DataConfig, settings: Settings, *, tolerance: float, tell
     """What `show_horizon` finds in the purchases of `config`, cleaned where that was not done yet."""
     if config.shape != "purchases":
         raise ConfigError(config.name, ["its label says who left: there is no horizon to choose"])
-    with working(settings, config.name, tell) as (engine, ledger):
-        cleaned = clean_step(config, settings, engine, ledger)
-        return show_horizon(tables(cleaned)[ORDERS.name], engine, tolerance=tolerance)
+    with working(settings, config.name, tell) as shop:
+        cleaned = clean_step(config, shop)
+        engine = shop.engine(cleaned)
+        return show_horizon(cleaned.tables(engine)[ORDERS.name], engine, tolerance=tolerance)

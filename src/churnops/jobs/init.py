@@ -15,12 +15,14 @@ from churnops.jobs.horizon import show_horizon
 from churnops.sources.clean import clean
 from churnops.sources.detect import detect
 from churnops.sources.files import stage
+from churnops.sources.mirror import brought_here, mirror
 from churnops.sources.proposal.document import render
 from churnops.sources.proposal.inquiry import Question
 from churnops.sources.proposal.names import plain
 from churnops.sources.proposal.profile import Profile, profile
 from churnops.sources.proposal.propose import Proposal, propose
 from churnops.sources.repairs import CleanReport
+from churnops.storage import is_remote
 
 Ask = Callable[[Question], str]
 """Puts a question to a person; returns one of its options."""
@@ -39,8 +41,10 @@ class Request:
     transactions: str | None = None
     name: str = ""
     """Empty: made from the path."""
-    source_dir: Path = Path()
+    source_dir: str = "."
     """Where relative paths of the config will start."""
+    cache: Path = Path("var/sources")
+    """Where tables of S3 are brought to."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ def propose_config(request: Request, engine: DuckDB, *, ask: Ask | None = None) 
         tables = list(_look(request, engine, Path(folder)))
         proposal = _answered(request, tables, engine, ask=ask)
         cleaned = Path(folder) / "clean"
-        report = clean(proposal.config, engine, source_dir=request.source_dir, to=cleaned)
+        config, source_dir = brought_here(proposal.config, request.source_dir, request.cache)
+        report = clean(config, engine, source_dir=source_dir, to=cleaned)
         proposal = _with_counts(proposal, report)
         if proposal.config.shape == "purchases":
             proposal = _with_horizon(proposal, str(cleaned / "orders.parquet"), engine)
@@ -95,17 +100,25 @@ def propose_config(request: Request, engine: DuckDB, *, ask: Ask | None = None) 
 
 def _look(request: Request, engine: DuckDB, folder: Path) -> Iterator[Profile]:
     for i, given in enumerate(filter(None, (request.customers, request.transactions))):
-        path = _found(given, request.source_dir)
-        source = detect(request.source_dir / path).model_copy(update={"path": path})
-        staged = stage(source, request.source_dir, folder / f"{i}.parquet", engine=engine)
-        yield profile(source, staged, engine.query)
+        path, here = _found(given, request)
+        source = detect(here)
+        staged = stage(source, Path(), folder / f"{i}.parquet", engine=engine)
+        yield profile(source.model_copy(update={"path": path}), staged, engine.query)
 
 
-def _found(given: str, source_dir: Path) -> str:
-    """The path as the config should have it: as given, or absolute if it does not start in `source_dir`."""
-    if (source_dir / given).exists() or not Path(given).exists():
-        return given
-    return str(Path(given).resolve())
+def _found(given: str, request: Request) -> tuple[str, Path]:
+    """The path as the config should have it, and where the table is on this machine.
+
+    As given, or absolute if it does not start in the folder of sources.
+    """
+    if is_remote(given):
+        return given, request.cache / mirror(given, request.cache)
+    if is_remote(request.source_dir):
+        return given, request.cache / mirror(f"{request.source_dir.rstrip('/')}/{given}", request.cache)
+    here = Path(request.source_dir, given)
+    if here.exists() or not Path(given).exists():
+        return given, here
+    return str(Path(given).resolve()), Path(given).resolve()
 
 
 def _answered(request: Request, tables: list[Profile], engine: DuckDB, *, ask: Ask | None) -> Proposal:
@@ -162,7 +175,7 @@ def _write(path: Path, proposal: Proposal) -> None:
 
 def _name(request: Request) -> str:
     """The name of the file, or of its folder where the file's says nothing; small letters, digits and `_`."""
-    path = (request.source_dir / request.customers).absolute()
+    path = Path(request.source_dir, request.customers).absolute()
     stem = plain(path.name.split(".")[0])
     said = plain(path.parent.name) if stem in _SAYS_NOTHING else stem
     ascii_only = re.sub(r"[^a-z0-9]+", "_", said).strip("_")

@@ -8,7 +8,6 @@ from pathlib import Path
 from churnops.bundle.bundle import write_bundle
 from churnops.config import Settings, load_toml
 from churnops.data_config import DataConfig
-from churnops.engines.on_duckdb import DuckDB
 from churnops.jobs.promote import promote
 from churnops.jobs.report import PREDICTIONS, REPORT, RESULT, write_report
 from churnops.jobs.steps.audit import Prepared, audit_step
@@ -19,11 +18,12 @@ from churnops.jobs.steps.equivalence import equivalence_step
 from churnops.jobs.steps.evaluation import PREDICTIONS as TESTED
 from churnops.jobs.steps.evaluation import evaluation_step, read_figures
 from churnops.jobs.steps.explanation import explanation_step
-from churnops.jobs.steps.ledger import Done, Ledger, working
+from churnops.jobs.steps.ledger import Done, Ledger
 from churnops.jobs.steps.packaging import known_before, make_bundle
 from churnops.jobs.steps.registration import register
 from churnops.jobs.steps.shipment import shipment_step
 from churnops.jobs.steps.summary import registered, summarise
+from churnops.jobs.steps.workshop import Published, Workshop, working
 from churnops.progress import Tell
 from churnops.registry.promotion import Gates
 from churnops.registry.tracking import attach
@@ -86,16 +86,16 @@ def run(plan: Plan, settings: Settings, tell: Tell) -> Result:
     Raises InputError for data that cannot be used, NotEnoughData, ParityError when a graph disagrees with its
     model, RegistryError, and Busy while another process runs the same config.
     """
-    with working(settings, plan.config.name, tell) as (engine, ledger):
-        steps = _compare(plan, settings, engine, ledger)
-        return _publish(plan, settings, steps, ledger)
+    with working(settings, plan.config.name, tell) as shop:
+        steps = _compare(plan, shop)
+        return _publish(plan, settings, steps, shop.ledger)
 
 
-def prepare(config: DataConfig, settings: Settings, engine: DuckDB, ledger: Ledger) -> tuple[Done, Prepared]:
+def prepare(config: DataConfig, shop: Workshop) -> tuple[Published, Prepared]:
     """The clean tables, and what models learn from."""
-    cleaned = clean_step(config, settings, engine, ledger)
-    dataset = dataset_step(config, engine, cleaned, ledger)
-    return cleaned, Prepared(dataset, audit_step(config, cleaned, dataset, ledger))
+    cleaned = clean_step(config, shop)
+    dataset = dataset_step(config, cleaned, shop)
+    return cleaned, Prepared(dataset, audit_step(config, cleaned, dataset, shop.ledger))
 
 
 def ship(config: DataConfig, cleaned: Done, prepared: Prepared, ledger: Ledger) -> Path:
@@ -103,10 +103,10 @@ def ship(config: DataConfig, cleaned: Done, prepared: Prepared, ledger: Ledger) 
     return shipment_step(known_before(config, cleaned, prepared), prepared, ledger).folder
 
 
-def _compare(plan: Plan, settings: Settings, engine: DuckDB, ledger: Ledger) -> dict[str, Done]:
+def _compare(plan: Plan, shop: Workshop) -> dict[str, Done]:
     """Every step up to the choice of a candidate, by name."""
-    config, recipe, trainer = plan.config, plan.recipe, plan.trainer
-    cleaned, prepared = prepare(config, settings, engine, ledger)
+    config, recipe, trainer, ledger = plan.config, plan.recipe, plan.trainer, shop.ledger
+    cleaned, prepared = prepare(config, shop)
     tasks = [task_of(name, recipe, prepared, ledger, trainer) for name in plan.candidates]
     left = [task for task in tasks if task.is_network and not ledger.is_done(task.step, task.depends_on)]
     trainer.begin(left, lambda: ship(config, cleaned, prepared, ledger), ledger.tell)

@@ -7,14 +7,24 @@ from pathlib import Path
 from churnops.bundle.bundle import read_bundle
 from churnops.bundle.manifest import Manifest
 from churnops.config import Settings
+from churnops.contracts.tables import SCORES
 from churnops.data_config import DataConfig
 from churnops.errors import BundleError, ConfigError
 from churnops.features.definitions import feature_hash, taken
 from churnops.jobs.bundles import bundle_folder
 from churnops.jobs.features import make_features
-from churnops.jobs.steps.ledger import run_folder
+from churnops.jobs.steps.workshop import Place, working
 from churnops.progress import Tell
-from churnops.scoring.batch import Scored, check_ending, score_table
+from churnops.scoring.batch import check_ending, export_scores, score_table
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one run of scoring left behind."""
+
+    rows: int
+    path: Path
+    model_version: str
 
 
 @dataclass(frozen=True)
@@ -48,14 +58,23 @@ def score(request: Request, settings: Settings, tell: Tell) -> Scored:
     _same_question(bundle.manifest, config)
     _same_features(bundle.manifest, config)
     needed = _needed(bundle.manifest, config)
-    inputs = run_folder(settings, config.name) / "scoring" / "features.parquet"
-    made = make_features(needed, settings, as_of=request.as_of, to=inputs, tell=tell)
+    made = make_features(needed, settings, as_of=request.as_of, tell=tell, aside=needed != request.config)
     stamped = made.as_of or dt.datetime.combine(request.today, dt.time())
+    depends_on = {
+        "features": made.published.key,
+        "as_of": str(stamped),
+        "bundle": bundle.manifest.model_dump(mode="json"),
+    }
+
+    def work(to: Place) -> None:
+        score_table(bundle, made.path, Path(to.table(SCORES.name)), as_of=stamped)
+
+    with working(settings, config.name, tell) as shop:
+        step = f"scores/as_of={stamped:%Y-%m-%d}"
+        scores = shop.publish(step, depends_on, work, engine=shop.duckdb, sources=(made.published,))
     to = request.to or settings.data_dir / "scores" / config.name / f"as_of={stamped:%Y-%m-%d}.parquet"
-    tell("scores", "started")
-    scored = score_table(bundle, inputs, to, as_of=stamped)
-    tell("scores", "done")
-    return scored
+    export_scores(Path(scores.files[SCORES.name]), to)
+    return Scored(scores.version.rows, to, bundle.manifest.model_version)
 
 
 def _with_customers(request: Request) -> DataConfig:

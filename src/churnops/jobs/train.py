@@ -12,7 +12,7 @@ from churnops.config import Settings, faults
 from churnops.errors import ConfigError
 from churnops.jobs.run import Plan, prepare, run, ship
 from churnops.jobs.steps.candidate import Here, task_of
-from churnops.jobs.steps.ledger import working
+from churnops.jobs.steps.workshop import working
 from churnops.progress import Tell
 from churnops.report.result import Result
 from churnops.training.candidates import NETWORKS
@@ -42,11 +42,11 @@ def train(plan: Plan, where: Where, settings: Settings, tell: Tell) -> Result:
 def requests(plan: Plan, where: Where, settings: Settings, tell: Tell) -> list[dict[str, Any]]:
     """What SageMaker would be asked for; nothing is uploaded and nobody asked."""
     trainer = _sagemaker(plan, where)
-    with working(settings, plan.config.name, tell) as (engine, ledger):
-        cleaned, prepared = prepare(plan.config, settings, engine, ledger)
+    with working(settings, plan.config.name, tell) as shop:
+        cleaned, prepared = prepare(plan.config, shop)
         networks = [name for name in plan.candidates if name in NETWORKS]
-        tasks = [task_of(name, plan.recipe, prepared, ledger, trainer) for name in networks]
-        return trainer.requests(tasks, ship(plan.config, cleaned, prepared, ledger))
+        tasks = [task_of(name, plan.recipe, prepared, shop.ledger, trainer) for name in networks]
+        return trainer.requests(tasks, ship(plan.config, cleaned, prepared, shop.ledger))
 
 
 def _sagemaker(plan: Plan, where: Where) -> "OnSageMaker":

@@ -10,11 +10,10 @@ from pathlib import Path
 from churnops.bundle.manifest import canonical_json
 from churnops.config import Settings, load_toml
 from churnops.data_config import DataConfig
-from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ConfigError
 from churnops.jobs.run import prepare
 from churnops.jobs.steps.apart import apart
-from churnops.jobs.steps.ledger import Ledger, working
+from churnops.jobs.steps.workshop import Workshop, working
 from churnops.progress import Tell
 from churnops.registry.studies import StudyRun, TrialRun, record_study
 from churnops.training.candidates import chosen_frameworks
@@ -83,8 +82,8 @@ def tune(request: Request, settings: Settings, tell: Tell, *, at: dt.datetime) -
     start = _checked(request)
     path = request.out or _RECIPES / f"{request.config.name}-{request.framework}.toml"
     path.parent.mkdir(parents=True, exist_ok=True)  # a folder that may not be written is known at once
-    with working(settings, request.config.name, tell) as (engine, ledger):
-        task = _task(request, start, settings, engine, ledger)
+    with working(settings, request.config.name, tell) as shop:
+        task = _task(request, start, shop)
         step = f"tune {request.framework}"
         tell(step, "started")
         try:
@@ -110,10 +109,10 @@ def _checked(request: Request) -> Recipe:
     return load_toml(Recipe, request.recipe)
 
 
-def _task(request: Request, start: Recipe, settings: Settings, engine: DuckDB, ledger: Ledger) -> _Task:
+def _task(request: Request, start: Recipe, shop: Workshop) -> _Task:
     """The steps of `run` that every model begins with, and a study for just these rows."""
-    _, prepared = prepare(request.config, settings, engine, ledger)
-    file = ledger.folder / _STUDIES
+    _, prepared = prepare(request.config, shop)
+    file = shop.ledger.folder / _STUDIES
     file.parent.mkdir(exist_ok=True)
     decides = {
         "audit": prepared.audited.key,

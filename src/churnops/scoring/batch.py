@@ -7,7 +7,8 @@ the customer_id, as_of and score stay in memory: about a hundred bytes at the pe
 import datetime as dt
 import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -31,31 +32,39 @@ _KEY = pa.schema({"customer_id": pa.large_string(), "as_of": INSTANT})
 _WRITTEN = pa.schema([(column.name, column.type) for column in SCORES.columns])
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What one run of scoring left behind."""
+def score_table(bundle: Bundle, inputs: Path, to: Path, *, as_of: dt.datetime | None = None) -> int:
+    """Score each row of the Parquet `inputs` into the Parquet file `to`, the likeliest to leave first.
 
-    rows: int
-    path: Path
-    model_version: str
+    Returns how many rows that was.
 
-
-def score_table(bundle: Bundle, inputs: Path, to: Path, *, as_of: dt.datetime | None = None) -> Scored:
-    """Score each row of the Parquet file or folder `inputs` into `to`, the likeliest to leave first.
-
-    `to` ends in .parquet or .csv. `as_of`, UTC unless it has a zone, stands in where the table's own is null
+    `as_of`, UTC unless it has a zone, stands in where the table's own is null
     or absent. Raises ContractError naming all that is wrong with the table, SourceError if it is not Parquet,
     and OSError naming `to` where that cannot be written.
     """
-    check_ending(to)
     try:
         scored = _score(bundle, ds.dataset(inputs, format="parquet"), _naive_utc(as_of))
     except FileNotFoundError:
         raise SourceError(str(inputs), ["no such file or folder"]) from None
     except (pa.ArrowException, OSError) as error:
         raise SourceError(str(inputs), [f"is not Parquet, or damaged: {error}"]) from error
-    _write(scored, to, bundle.manifest.model_version)
-    return Scored(scored.num_rows, to, bundle.manifest.model_version)
+    # Stable, so customers with equal scores keep their order by customer_id.
+    order = np.argsort(-scored["score"].to_numpy(), kind="stable")
+    with _writing(to) as writer:
+        for start in range(0, len(order), _WRITTEN_ROWS):
+            rows = scored.take(order[start : start + _WRITTEN_ROWS])
+            writer.write_table(_finished(rows, bundle.manifest.model_version, first_rank=start + 1))
+    return len(order)
+
+
+def export_scores(scores: Path, to: Path) -> None:
+    """Write the Parquet file `scores` again as `to`, .parquet or .csv, whole or not at all.
+
+    Raises ConfigError for any other ending, and OSError naming `to` where that cannot be written.
+    """
+    check_ending(to)
+    with pq.ParquetFile(scores) as table, _writing(to) as writer:
+        for batch in table.iter_batches(_WRITTEN_ROWS):
+            writer.write_batch(batch)
 
 
 def check_ending(to: Path) -> None:
@@ -134,17 +143,14 @@ def _count(mask: pa.ChunkedArray) -> int:
     return int(pc.sum(mask, min_count=0).as_py())
 
 
-def _write(scored: pa.Table, to: Path, version: str) -> None:
-    """Rank `scored` and write it as `to`, whole or not at all."""
-    # Stable, so customers with equal scores keep their order by customer_id.
-    order = np.argsort(-scored["score"].to_numpy(), kind="stable")
+@contextmanager
+def _writing(to: Path) -> Iterator[pyarrow.csv.CSVWriter | pq.ParquetWriter]:
+    """A writer of `SCORES`; the file appears under its name when all is written."""
     to.parent.mkdir(parents=True, exist_ok=True)
     unfinished = to.with_name(f"{to.name}.{os.getpid()}.unfinished")
     try:
         with unfinished.open("wb") as file, _writer(file, to.suffix) as writer:
-            for start in range(0, len(order), _WRITTEN_ROWS):
-                rows = scored.take(order[start : start + _WRITTEN_ROWS])
-                writer.write_table(_finished(rows, version, first_rank=start + 1))
+            yield writer
         unfinished.replace(to)  # a reader sees the old file or the new one
     except OSError as error:  # nobody knows the unfinished file by name
         raise OSError(error.errno, error.strerror, str(to)) from error

@@ -15,9 +15,9 @@ from churnops.data_config import DataConfig, Split
 from churnops.errors import NotEnoughData
 from churnops.evaluation.leakage import Evidence, Finding, audit
 from churnops.evaluation.twins import Twins, find_twins
-from churnops.jobs.steps.cleaning import tables
 from churnops.jobs.steps.dataset import DATASET, read_about
 from churnops.jobs.steps.ledger import Done, Ledger, write_json
+from churnops.jobs.steps.workshop import Published
 from churnops.snapshots.split import folds
 from churnops.training.dataset import Columns
 from churnops.training.rounds import Index, Rounds, rounds_by_fold, rounds_by_time
@@ -26,7 +26,7 @@ _FINDINGS = "audit.json"
 _SPLIT = "split.parquet"
 
 
-def audit_step(config: DataConfig, cleaned: Done, dataset: Done, ledger: Ledger) -> Done:
+def audit_step(config: DataConfig, cleaned: Published, dataset: Done, ledger: Ledger) -> Done:
     """The leakage findings, the columns left to learn from, and the span or fold of every row."""
     depends_on = {
         "dataset": dataset.key,
@@ -39,7 +39,7 @@ def audit_step(config: DataConfig, cleaned: Done, dataset: Done, ledger: Ledger)
         rows = pq.read_table(dataset.folder / DATASET)
         twins = None if about["plan"] else _twins(rows, about["features"])
         assigned_N = _assigned(rows, about["plan"], twins, config.split)
-        evidence = _evidence(_learnt(rows, assigned_N), about["features"], config, tables(cleaned))
+        evidence = _evidence(_learnt(rows, assigned_N), about["features"], config, cleaned.files)
         findings = audit(evidence, allow=config.leakage.allow, twins=twins)
         write_json(to / _FINDINGS, {"findings": findings, "columns": _kept(about["features"], findings)})
         group_N = twins.group_N if twins else _customers(rows)

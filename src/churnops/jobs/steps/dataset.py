@@ -1,7 +1,6 @@
 """Step 2: the table every model learns from: who is asked about when, what was known then, and who left."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from churnops.contracts.tables import LABELLED, ORDERS
@@ -10,11 +9,12 @@ from churnops.engines import Engine
 from churnops.errors import NotEnoughData
 from churnops.features.build import Built, build_dataset, build_labelled
 from churnops.jobs.horizon import show_horizon
-from churnops.jobs.steps.cleaning import tables
-from churnops.jobs.steps.ledger import Done, Ledger, write_json
+from churnops.jobs.steps.ledger import Done, write_json
+from churnops.jobs.steps.workshop import Place, Published, Workshop
 from churnops.snapshots.split import TimePlan, dates_query, gap_query, history_query, plan_dated, plan_spans
 
-DATASET = "dataset.parquet"
+_TABLE = "dataset"
+DATASET = f"{_TABLE}.parquet"
 _ABOUT = "dataset.json"
 
 
@@ -26,7 +26,7 @@ class _Made:
     horizon: dict[str, Any] | None
 
 
-def dataset_step(config: DataConfig, engine: Engine, cleaned: Done, ledger: Ledger) -> Done:
+def dataset_step(config: DataConfig, cleaned: Published, shop: Workshop) -> Published:
     """Features and labels of every snapshot; beside them what the columns are and when the spans begin."""
     depends_on = {
         "clean": cleaned.key,
@@ -35,17 +35,18 @@ def dataset_step(config: DataConfig, engine: Engine, cleaned: Done, ledger: Ledg
         ),
     }
     make = _purchases if config.shape == "purchases" else _labelled
+    engine = shop.engine(cleaned)
 
-    def work(to: Path) -> None:
-        made = make(config, engine, tables(cleaned), str(to / DATASET))
+    def work(to: Place) -> None:
+        made = make(config, engine, cleaned.tables(engine), to.table(_TABLE))
         about = {
             "features": [asdict(one.described) for one in made.built.features],
             "plan": asdict(made.plan) if made.plan else None,
             "horizon": made.horizon,
         }
-        write_json(to / _ABOUT, about)
+        write_json(to.folder / _ABOUT, about)
 
-    return ledger.step("dataset", depends_on, work)
+    return shop.publish("dataset", depends_on, work, engine=engine, sources=(cleaned,))
 
 
 def read_about(dataset: Done) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from pydantic_core import to_json
 import churnops
 from churnops.bundle.manifest import canonical_json
 from churnops.config import Settings
-from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import Busy
 from churnops.progress import Tell
 from churnops.writing import naming
 
-_STAMP = "step.json"
+STAMP = "step.json"
+"""Beside what a step made: its key, and the sizes of its files."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Ledger:
         unfinished.mkdir(parents=True)
         with naming(folder, unfinished):
             work(unfinished)
-            write_json(unfinished / _STAMP, {"key": done.key, "files": _sizes(unfinished)})
+            write_json(unfinished / STAMP, {"key": done.key, "files": _sizes(unfinished)})
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
         self.tell(name, "done")
@@ -96,14 +96,6 @@ def held(folder: Path) -> Iterator[None]:
         raise Busy(f"{folder}: another churnops process is working here; wait until it has ended") from None
 
 
-@contextmanager
-def working(settings: Settings, name: str, tell: Tell) -> Iterator[tuple[DuckDB, Ledger]]:
-    """The engine and the ledger of the run `name`, whose folder is held meanwhile; raises Busy."""
-    folder = run_folder(settings, name)
-    with held(folder):
-        yield DuckDB(settings.memory_limit, folder / ".spill"), Ledger(folder, tell)
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write `value` for people and `Done.read_json`: dataclasses as objects, dates as ISO text."""
     path.write_bytes(to_json(value, indent=2))
@@ -119,14 +111,14 @@ def code_fingerprint() -> str:
 
 def _is_whole(done: Done) -> bool:
     try:
-        stamp = done.read_json(_STAMP)
+        stamp = done.read_json(STAMP)
         return bool(stamp["key"] == done.key and stamp["files"] == _sizes(done.folder))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != _STAMP)
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != STAMP)
     return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(files)}
 
 

@@ -1,0 +1,162 @@
+"""What the steps of one run work with: its folder, the lake, and the engine that suits the tables."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+from pydantic import ByteSize, TypeAdapter
+
+from churnops.config import Settings
+from churnops.engines import Engine
+from churnops.engines.on_duckdb import DuckDB
+from churnops.errors import ConfigError
+from churnops.jobs.steps.ledger import STAMP, Done, Ledger, held, run_folder
+from churnops.lake.content import Content, read_back
+from churnops.lake.lake import Draft, Lake, Made
+from churnops.lake.manifest import Version
+from churnops.progress import Tell
+from churnops.storage import Storage
+
+DUCKDB_TIMES = 4.0
+"""`auto` takes DuckDB for tables of up to so many times its memory, unpacked: see docs/scale.md."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step leaves what it makes: JSON in `folder`, and each table where its engine can write."""
+
+    folder: Path
+    draft: str = ""
+    """The draft's address, for executors; empty: tables go to `folder` too."""
+
+    def table(self, name: str) -> str:
+        """The address to write the table `name` to."""
+        return f"{self.draft or self.folder}/{name}.parquet"
+
+
+@dataclass(frozen=True)
+class Published(Done):
+    """A finished step whose tables are in the lake; in its folder each is one file."""
+
+    version: Version
+    addresses: Mapping[str, str]
+    """Of the tables in the lake, by name."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The tables by name, on this machine."""
+        return {name: str(self.folder / f"{name}.parquet") for name in self.version.tables}
+
+    def tables(self, engine: Engine) -> dict[str, str]:
+        """The tables by name, where `engine` reads them."""
+        return dict(self.addresses) if engine.distributed else self.files
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The run folder of one data config, held by this process, and the lake."""
+
+    settings: Settings
+    ledger: Ledger
+    lake: Lake
+
+    @property
+    def name(self) -> str:
+        """The data config's."""
+        return self.ledger.folder.name
+
+    @property
+    def duckdb(self) -> DuckDB:
+        """The engine of this machine."""
+        return DuckDB(self.settings.memory_limit, self.ledger.folder / ".spill")
+
+    def engine(self, cleaned: Done) -> Engine:
+        """The one that was asked for; `auto`: what suits the size of the clean tables, and it is said why."""
+        wanted = self.settings.engine
+        if wanted == "auto":
+            wanted, why = _suited(cleaned.folder, self.settings.memory_limit)
+            self.ledger.tell("engine", f"{wanted}: {why}")
+        return self.duckdb if wanted == "duckdb" else _spark(self.settings.spark_master)
+
+    def publish(
+        self,
+        step: str,
+        depends_on: Mapping[str, Any],
+        work: Callable[[Place], None],
+        *,
+        engine: Engine,
+        sources: tuple[Published, ...] = (),
+    ) -> Published:
+        """A step of the ledger whose tables are published as the dataset `<name>/<step>`.
+
+        What the same step left in the lake, from another machine perhaps, is fetched and not made again.
+        Raises Conflict where another machine published something else meanwhile, and StorageError.
+        """
+        dataset, key = f"{self.name}/{step}", self.ledger.key(step, depends_on)
+        draft = self.lake.draft(dataset)
+
+        def make(to: Path) -> None:
+            known = self.lake.made_by(dataset, key)
+            if known:
+                self.ledger.tell(step, f"fetched version {known.number}")
+                self.lake.fetch(known, to)
+            elif engine.distributed:
+                work(Place(to, self.lake.storage.at(draft.below)))
+                for name in self.lake.tables_of(draft):
+                    self.lake.read_draft(draft, name, to / f"{name}.parquet")
+            else:
+                work(Place(to))
+
+        done = self.ledger.step(step, depends_on, make)
+        version = self.lake.made_by(dataset, key)
+        if version is None:
+            made = Made(key, engine.name, tuple(source.version.as_source() for source in sources))
+            version = self.lake.publish(draft, self._upload(done.folder, draft), made)
+        return Published(done.folder, done.key, version, self.lake.addresses(version))
+
+    def _upload(self, folder: Path, draft: Draft) -> dict[str, Content]:
+        """Bring the files of a finished step to the draft, but for tables that are there; what each holds."""
+        written = self.lake.tables_of(draft)
+        for path in sorted(folder.iterdir()):
+            if (path.suffix == ".json" and path.name != STAMP) or (
+                path.suffix == ".parquet" and path.stem not in written
+            ):
+                self.lake.upload(path, draft)
+        return {path.stem: read_back([path]) for path in sorted(folder.glob("*.parquet"))}
+
+
+@contextmanager
+def working(settings: Settings, name: str, tell: Tell) -> Iterator[Workshop]:
+    """The workshop of the data config `name`, whose run folder is held meanwhile; raises Busy."""
+    folder = run_folder(settings, name)
+    with held(folder):
+        yield Workshop(settings, Ledger(folder, tell), Lake(Storage(settings.lake_address)))
+
+
+def _suited(folder: Path, limit: str) -> tuple[Literal["duckdb", "spark"], str]:
+    unpacked = sum(_unpacked_bytes(path) for path in folder.glob("*.parquet"))
+    most = DUCKDB_TIMES * TypeAdapter(ByteSize).validate_python(limit)
+    size = f"{unpacked / 1e9:.1f} GB of tables"
+    bound = f"{DUCKDB_TIMES:g} times the memory of {limit}"
+    if unpacked <= most:
+        return "duckdb", f"{size}, no more than {bound}"
+    if find_spec("pyspark") is None:
+        return "duckdb", f"{size}, more than {bound}, but Spark is not installed: make setup-spark"
+    return "spark", f"{size}, more than {bound}"
+
+
+def _unpacked_bytes(path: Path) -> int:
+    groups = pq.read_metadata(path)
+    return sum(groups.row_group(i).total_byte_size for i in range(groups.num_row_groups))
+
+
+def _spark(master: str) -> Engine:
+    if find_spec("pyspark") is None:
+        raise ConfigError("--engine", ["spark: is not installed here: make setup-spark"])
+    from churnops.engines.on_spark import Spark
+
+    return Spark(master)

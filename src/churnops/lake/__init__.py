@@ -1,0 +1,1 @@
+"""The lake: tables in versions that appear whole, on disk or on S3."""

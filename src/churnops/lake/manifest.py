@@ -1,0 +1,67 @@
+"""What one version of a dataset is: its tables, what made them, and from what."""
+
+import hashlib
+
+from pydantic import Field
+
+from churnops.bundle.manifest import canonical_json
+from churnops.config import FrozenModel
+from churnops.lake.content import Content
+
+
+class TableManifest(FrozenModel):
+    """One table of a version."""
+
+    content: Content
+    files: dict[str, int]
+    """Bytes of its Parquet files, by name below the version's folder; in the order of the rows."""
+
+
+class Source(FrozenModel):
+    """A version of another dataset that this one was made from."""
+
+    dataset: str
+    number: int
+    sha256: str
+
+
+class Version(FrozenModel):
+    """A published version. `number` counts from 1; what is published never changes."""
+
+    dataset: str
+    number: int = Field(ge=1)
+    folder: str
+    """Where its files are, below the dataset."""
+    tables: dict[str, TableManifest]
+    notes: dict[str, int]
+    """Bytes of the JSON files beside the tables, by name."""
+    key: str
+    """Of the step that made it: the same inputs and code, the same key."""
+    engine: str
+    sources: tuple[Source, ...]
+
+    @property
+    def below(self) -> str:
+        """Its folder in the lake."""
+        return f"{self.dataset}/{self.folder}"
+
+    @property
+    def sha256(self) -> str:
+        """The hash of its tables' content, whatever files they are in."""
+        content = {name: table.content.sha256 for name, table in self.tables.items()}
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+    @property
+    def rows(self) -> int:
+        """Of all its tables."""
+        return sum(table.content.rows for table in self.tables.values())
+
+    @property
+    def bytes(self) -> int:
+        """Of all its files."""
+        tables = (size for table in self.tables.values() for size in table.files.values())
+        return sum(tables) + sum(self.notes.values())
+
+    def as_source(self) -> Source:
+        """How a version made from it names it."""
+        return Source(dataset=self.dataset, number=self.number, sha256=self.sha256)

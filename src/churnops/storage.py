@@ -1,0 +1,194 @@
+"""Files by name below one address, on disk or on S3: read, listed, and created by one writer only."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from churnops.errors import ConfigError, StorageError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore, RetryConfig
+
+_SCHEME = "s3://"
+_RETRIES: "RetryConfig" = {  # a server that restarts is waited for
+    "max_retries": 30,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+}
+_GIVE_UP = "the server or the network is down, or AWS_ENDPOINT_URL names another"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file as a listing shows it."""
+
+    name: str
+    bytes: int
+    mark: str
+    """Changes with the content: on S3 the entity tag, on disk size and time."""
+    written_at: datetime
+
+
+def is_remote(address: str) -> bool:
+    """Whether the address is on S3."""
+    return address.startswith(_SCHEME)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Everything below `address`: a folder, or `s3://bucket/prefix`. Names are relative, with slashes.
+
+    Credentials and region are those AWS's own tools would find; AWS_ENDPOINT_URL names another server.
+    Every method raises StorageError where the storage refuses, or cannot be reached for a minute.
+    """
+
+    address: str
+
+    def at(self, name: str) -> str:
+        """The address of a file or folder."""
+        return f"{self.address.rstrip('/')}/{name}"
+
+    def read(self, name: str) -> bytes | None:
+        """The content; None where there is no such file."""
+        import obstore
+
+        with self._told(f"reading {self.at(name)}"):
+            try:
+                return bytes(obstore.get(self._store, name).bytes())
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise
+                return None
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a file that is not there yet, whole; False where it is: of many writers one succeeds."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        with self._told(f"writing {self.at(name)}"):
+            try:
+                obstore.put(self._store, name, content, mode="create")
+            except AlreadyExistsError:
+                return False
+        return True
+
+    def upload(self, path: Path, name: str) -> None:
+        """Bring the file at `path` here: on disk by a hard link, where the file system has them."""
+        import obstore
+
+        with self._told(f"writing {self.at(name)}"):
+            if is_remote(self.address):
+                obstore.put(self._store, name, path)
+            else:
+                _link(path, Path(self.at(name)))
+
+    def download(self, name: str, to: Path) -> None:
+        """Bring a file to `to`, in place of what is there, whole or not at all; it is not to be changed."""
+        import obstore
+
+        unfinished = to.with_name(f".{to.name}.{os.getpid()}.unfinished")
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with self._told(f"reading {self.at(name)}"):
+            try:
+                if is_remote(self.address):
+                    with unfinished.open("wb") as file:
+                        for chunk in obstore.get(self._store, name).stream():
+                            file.write(chunk)
+                else:
+                    _link(Path(self.at(name)), unfinished)
+                unfinished.replace(to)
+            finally:
+                unfinished.unlink(missing_ok=True)
+
+    def files(self, below: str = "") -> Iterator[StoredFile]:
+        """Every file below the folder `below`, by name."""
+        import obstore
+
+        with self._told(f"listing {self.at(below)}"):
+            listed = [one for chunk in obstore.list(self._store, below or None) for one in chunk]
+        for one in sorted(listed, key=lambda one: one["path"]):
+            mark = one["e_tag"] or f"{one['size']} {one['last_modified'].isoformat()}"
+            yield StoredFile(one["path"], one["size"], mark.strip('"'), one["last_modified"])
+
+    def delete(self, names: list[str]) -> None:
+        """Delete files; those that are gone already do not matter."""
+        import obstore
+
+        with self._told(f"deleting from {self.address}"):
+            for name in names:
+                try:
+                    obstore.delete(self._store, name)
+                except FileNotFoundError:
+                    continue
+
+    @cached_property
+    def _store(self) -> "ObjectStore":
+        from obstore.store import LocalStore, S3Store
+
+        if not is_remote(self.address):
+            return LocalStore(prefix=Path(self.address).resolve(), mkdir=True, automatic_cleanup=True)
+        bucket, _, prefix = self.address.removeprefix(_SCHEME).partition("/")
+        if not bucket:
+            raise ConfigError(self.address, ["is no address: s3://bucket/prefix"])
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+        known: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
+        return S3Store(
+            bucket,
+            prefix=prefix.strip("/") or None,
+            client_options={"allow_http": endpoint.startswith("http:")},
+            retry_config=_RETRIES,
+            credential_provider=_credentials(),
+            **known,
+        )
+
+    @contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except (BaseError, FileNotFoundError, PermissionError) as error:
+            raise StorageError(f"{doing}: {_told(str(error))}") from error
+
+
+def _credentials() -> Callable[[], Any] | None:
+    """boto3's chain (profiles and SSO too) where it is installed and finds any; else obstore's own."""
+    if os.environ.get("AWS_ACCESS_KEY_ID") or find_spec("boto3") is None:
+        return None
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    try:
+        return Boto3CredentialProvider()
+    except ValueError:  # it found none
+        return None
+
+
+def _told(text: str) -> str:
+    """What the storage said, in a line, and what to do about it."""
+    known = {
+        "NoSuchBucket": "there is no such bucket: create it, or correct the address",
+        "InvalidAccessKeyId": "the credentials are not known there: check AWS_PROFILE or AWS_ACCESS_KEY_ID",
+        "SignatureDoesNotMatch": "the secret key is wrong: check AWS_PROFILE or AWS_SECRET_ACCESS_KEY",
+        "ExpiredToken": "the credentials have expired: sign in again",
+        "AccessDenied": "access is denied: the role needs s3:GetObject, s3:PutObject and s3:ListBucket there",
+        "error sending request": f"no answer within a minute: {_GIVE_UP}",
+        "169.254.169.254": "no credentials: sign in, or set AWS_PROFILE",
+        "not found": "there is no such file",
+        "No space left": "the disk is full",
+    }
+    return next((what for word, what in known.items() if word in text), text.splitlines()[0][:300])
+
+
+def _link(path: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path, to)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(path, to)
