@@ -1,7 +1,6 @@
 """Files by name below one address, on disk or on S3: read, listed, and created by one writer only."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churnops.errors import ConfigError, StorageError
+from churnops.writing import link_or_copy
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
@@ -87,7 +87,7 @@ class Storage:
             if is_remote(self.address):
                 obstore.put(self._store, name, path)
             else:
-                _link(path, Path(self.at(name)))
+                link_or_copy(path, Path(self.at(name)))
 
     def download(self, name: str, to: Path) -> None:
         """Bring a file to `to`, in place of what is there, whole or not at all; it is not to be changed."""
@@ -102,7 +102,7 @@ class Storage:
                         for chunk in obstore.get(self._store, name).stream():
                             file.write(chunk)
                 else:
-                    _link(Path(self.at(name)), unfinished)
+                    link_or_copy(Path(self.at(name)), unfinished)
                 unfinished.replace(to)
             finally:
                 unfinished.unlink(missing_ok=True)
@@ -184,11 +184,3 @@ def _told(text: str) -> str:
         "No space left": "the disk is full",
     }
     return next((what for word, what in known.items() if word in text), text.splitlines()[0][:300])
-
-
-def _link(path: Path, to: Path) -> None:
-    to.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(path, to)
-    except OSError:  # another disk, or one without links
-        shutil.copyfile(path, to)

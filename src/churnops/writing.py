@@ -1,5 +1,6 @@
 """Files that appear whole, and errors that name them."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,15 @@ def copy_whole(path: Path, to: Path) -> None:
             unfinished.replace(to)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def link_or_copy(path: Path, to: Path) -> None:
+    """Put the file at `path`, which nobody changes any more, at `to` as well."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path, to)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(path, to)
 
 
 @contextmanager

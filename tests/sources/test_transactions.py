@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churnops.errors import ContractError
-from churnops.sources.transactions import orders_query
+from churnops.sources.orders import write_orders
 
 KEEP = {"exact_duplicates": "keep"}
 
@@ -209,8 +209,8 @@ def test_order_of_lines_changes_nothing_and_nothing_is_lost(tmp_path_factory, en
     for written in (lines, random.sample(lines, len(lines))):
         typed = [line | {"available_at": line["event_timestamp"]} for line in written]
         pq.write_table(pa.Table.from_pylist(typed, SCHEMA), folder / "typed.parquet")
-        orders = engine.query(orders_query(config), {"typed": str(folder / "typed.parquet")})
-        found.append(orders.to_pylist())
+        made = write_orders(config, engine, str(folder / "typed.parquet"), to=folder)
+        found.append(pq.read_table(made["orders"]).to_pylist())
     assert found[0] == found[1]
     kept = [line for line in lines if line["_kept"]]
     assert sum(order["amount"] for order in found[0]) == sum(line["amount"] for line in kept)

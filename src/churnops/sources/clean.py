@@ -1,17 +1,19 @@
 """From the files a config names to clean tables of ours: every repair counted, nothing half-written."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from churnops.contracts.table import Query, check
-from churnops.contracts.tables import CUSTOMERS, LABELLED, ORDERS
+from churnops.contracts.tables import CUSTOMERS, LABELLED
 from churnops.data_config import Customers, DataConfig, Transactions
 from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ContractError, SourceError
-from churnops.sources import customers, rules, transactions
+from churnops.sources import customers, orders, rules, transactions
 from churnops.sources.files import Staged, stage
 from churnops.sources.fit import misfits
 from churnops.sources.mapping import Kind, kind_of
@@ -19,10 +21,33 @@ from churnops.sources.notes import notes
 from churnops.sources.repairs import CleanReport, RowCount
 from churnops.sources.rules import Found, TypedTable
 
-OUTPUTS = {"orders": ORDERS, "customers": CUSTOMERS, "labelled": LABELLED}
+OUTPUTS = {table.name: table for table in (*orders.TABLES, CUSTOMERS, LABELLED)}
 """What cleaning may write, each as `<name>.parquet`."""
 
 Source = Customers | Transactions
+Files = Mapping[str, Collection[str]]
+"""The names of files, by the source they are of."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """Sources as typed rows, and what was found in them, all by the names the report calls them."""
+
+    sources: Mapping[str, Source]
+    staged: Mapping[str, Staged]
+    columns: Mapping[str, dict[str, str]]
+    """The sources' own columns, and their types."""
+    plans: Mapping[str, TypedTable]
+    addresses: Mapping[str, str]
+    found: tuple[Found, ...]
+
+    @property
+    def counts(self) -> dict[str, RowCount]:
+        """Rows before and after the rules that remove some."""
+        removed = dict.fromkeys(self.staged, 0)
+        for fault in self.found:
+            removed[fault.repair.table] += fault.repair.rows if fault.rule.removes else 0
+        return {name: RowCount(one.rows, one.rows - removed[name]) for name, one in self.staged.items()}
 
 
 def clean(config: DataConfig, engine: DuckDB, *, source_dir: Path, to: Path) -> CleanReport:
@@ -32,67 +57,114 @@ def clean(config: DataConfig, engine: DuckDB, *, source_dir: Path, to: Path) -> 
     one SourceError or ContractError naming every problem that `config.repairs` does not mend; `to` is then
     as it was.
     """
+    with workbench(to) as work:
+        typed = type_rows(config, engine, source_dir=source_dir, work=work)
+        problems = rules.problems(typed.found) or _useless(config, typed, query=engine.query)
+        if problems:
+            raise ContractError(config.name, problems)
+        made = write_tables(typed, engine, work=work)
+        report = replace(report_of(typed), notes=notes_of(config, typed.columns, made, engine.query))
+        for name in OUTPUTS:
+            finished = to / f"{name}.parquet"
+            if name in made:
+                Path(made[name]).replace(finished)
+            else:  # an earlier config made more
+                finished.unlink(missing_ok=True)
+    return report
+
+
+@contextmanager
+def workbench(to: Path) -> Iterator[Path]:
+    """A folder in `to` for what is not finished; gone afterwards."""
     work = to / ".unfinished"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        report = _clean(config, engine, source_dir=source_dir, work=work)
-        for name in OUTPUTS:
-            made, finished = work / f"{name}.parquet", to / f"{name}.parquet"
-            if made.exists():
-                made.replace(finished)
-            else:  # an earlier config made more
-                finished.unlink(missing_ok=True)
+        yield work
     finally:
         shutil.rmtree(work)
-    return report
 
 
-def _clean(config: DataConfig, engine: DuckDB, *, source_dir: Path, work: Path) -> CleanReport:
-    sources = _sources(config)
-    staged = _stage(sources, engine, source_dir=source_dir, work=work)
+def type_rows(
+    config: DataConfig, engine: DuckDB, *, source_dir: Path, work: Path, only: Files | None = None
+) -> Typed:
+    """Stage the sources of `config`, or `only` some files, in `work` and type their rows.
+
+    Raises SourceError, and ContractError where the config does not fit the files.
+    """
+    sources = {name: source for name, source in sources_of(config).items() if only is None or name in only}
+    staged = _stage(sources, engine, source_dir=source_dir, work=work, only=only or {})
+    columns = {name: _columns(one) for name, one in staged.items()}
     plans = _plan(config, sources, staged, engine=engine)
-    typed = {name: str(work / f"{name}.typed.parquet") for name in sources}
+    addresses = {name: str(work / f"{name}.typed.parquet") for name in sources}
     for name, plan in plans.items():
-        engine.write(
-            rules.typed_query(plan, _kinds(staged[name])), {"staged": str(staged[name].path)}, typed[name]
-        )
+        query = rules.typed_query(plan, _kinds(staged[name]))
+        engine.write(query, {"staged": str(staged[name].path)}, addresses[name])
         staged[name].path.unlink()
-    found = [fault for name, plan in plans.items() for fault in rules.tally(plan, engine.query, typed[name])]
-    counts = {
-        name: _count(staged[name], [fault for fault in found if fault.repair.table == name])
-        for name in sources
-    }
-    problems = rules.problems(found) or _useless(config, counts, typed, query=engine.query)
-    if problems:
-        raise ContractError(config.name, problems)
-    made = {}
-    for name, source in sources.items():
-        output, query = _output(source, plans[name])
-        made[output] = str(work / f"{output}.parquet")
-        engine.write(query, {"typed": typed[name]}, made[output])
-        check(OUTPUTS[output], engine.query, made[output])
+    found = [
+        fault for name, plan in plans.items() for fault in rules.tally(plan, engine.query, addresses[name])
+    ]
+    return Typed(sources, staged, columns, plans, addresses, tuple(found))
+
+
+def write_tables(
+    typed: Typed, engine: DuckDB, *, work: Path, earlier: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Write the tables the typed rows become into `work`, orders as those that follow `earlier` ones."""
+    made: dict[str, str] = {}
+    for name, source in typed.sources.items():
+        if isinstance(source, Transactions):
+            made |= orders.write_orders(source, engine, typed.addresses[name], to=work, earlier=earlier)
+        else:
+            table = OUTPUTS[typed.plans[name].name]
+            made[table.name] = str(work / f"{table.name}.parquet")
+            query = customers.customers_query(typed.plans[name])
+            engine.write(query, {"typed": typed.addresses[name]}, made[table.name])
+            check(table, engine.query, made[table.name])
+    return made
+
+
+def report_of(typed: Typed) -> CleanReport:
+    """The account of it, but for the notes."""
     return CleanReport(
-        tables=counts,
-        repairs=tuple(fault.repair for fault in found),
-        notes=(*_left_out(sources, staged), *notes(made, engine.query)),
-        files={name: table.files for name, table in staged.items()},
+        tables=typed.counts,
+        repairs=tuple(fault.repair for fault in typed.found),
+        notes=(),
+        files={name: table.files for name, table in typed.staged.items()},
+        columns=dict(typed.columns),
     )
 
 
-def _useless(
-    config: DataConfig, counts: Mapping[str, RowCount], typed: Mapping[str, str], *, query: Query
-) -> list[str]:
+def notes_of(
+    config: DataConfig, columns: Mapping[str, Collection[str]], made: Mapping[str, str], query: Query
+) -> tuple[str, ...]:
+    """What is worth knowing of the tables that were made, and of sources with those columns."""
+    return (*_left_out(config, columns), *notes(made, query))
+
+
+def _left_out(config: DataConfig, columns: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Customers' columns the config says nothing about: a new export may have grown some."""
+    for name, source in sources_of(config).items():
+        if not isinstance(source, Customers):
+            continue
+        known = {*source.columns, *customers.named_columns(source)}
+        if unknown := [column for column in columns[name] if column not in known]:
+            yield f"{name}: columns the config does not mention are left out: {', '.join(unknown)}"
+
+
+def _useless(config: DataConfig, typed: Typed, *, query: Query) -> list[str]:
     """In words, why rows that break no rule are of no use: there is none, or all have one label."""
     empty = [
-        f"{name}: no row is left after repairs" for name, count in counts.items() if count.rows_kept == 0
+        f"{name}: no row is left after repairs"
+        for name, count in typed.counts.items()
+        if count.rows_kept == 0
     ]
     if empty or config.shape == "purchases" or config.customers is None:
         return empty
-    return customers.label_problems(config.customers, query, typed["labelled"])
+    return customers.label_problems(config.customers, query, typed.addresses[LABELLED.name])
 
 
-def _sources(config: DataConfig) -> dict[str, Source]:
+def sources_of(config: DataConfig) -> dict[str, Source]:
     """The tables of the config, by the names the report calls them."""
     people = "labelled" if config.shape == "labelled" else "customers"
     named = {"transactions": config.transactions, people: config.customers}
@@ -100,12 +172,18 @@ def _sources(config: DataConfig) -> dict[str, Source]:
 
 
 def _stage(
-    sources: Mapping[str, Source], engine: DuckDB, *, source_dir: Path, work: Path
+    sources: Mapping[str, Source],
+    engine: DuckDB,
+    *,
+    source_dir: Path,
+    work: Path,
+    only: Files,
 ) -> dict[str, Staged]:
     staged, errors = {}, []
     for name, source in sources.items():
+        to = work / f"{name}.staged.parquet"
         try:
-            staged[name] = stage(source, source_dir, work / f"{name}.staged.parquet", engine=engine)
+            staged[name] = stage(source, source_dir, to, engine=engine, only=only.get(name))
         except SourceError as error:
             errors.append(error)
     if errors:
@@ -134,35 +212,13 @@ def _plan(
     }
 
 
+def _columns(staged: Staged) -> dict[str, str]:
+    """The source's own columns, and their types."""
+    schema = pq.read_schema(staged.path)
+    return {name: str(schema.field(name).type) for name in staged.columns}
+
+
 def _kinds(staged: Staged) -> dict[str, Kind]:
     """What the source's own columns hold."""
     schema = pq.read_schema(staged.path)
     return {name: kind_of(schema.field(name).type) for name in staged.columns}
-
-
-def _count(staged: Staged, found: list[Found]) -> RowCount:
-    removed = sum(fault.repair.rows for fault in found if fault.rule.removes)
-    return RowCount(staged.rows, staged.rows - removed)
-
-
-def _output(source: Source, plan: TypedTable) -> tuple[str, str]:
-    """The output `source` becomes, and the SQL over its typed rows that makes it."""
-    if isinstance(source, Transactions):
-        return "orders", transactions.orders_query(source)
-    return plan.name, customers.customers_query(plan)
-
-
-def _left_out(sources: Mapping[str, Source], staged: Mapping[str, Staged]) -> list[str]:
-    """Customers' columns the config says nothing about: a new export may have grown some."""
-    return [
-        f"{name}: columns the config does not mention are left out: {', '.join(unknown)}"
-        for name, source in sources.items()
-        if isinstance(source, Customers)
-        and (
-            unknown := [
-                c
-                for c in staged[name].columns
-                if c not in (*source.columns, *customers.named_columns(source))
-            ]
-        )
-    ]

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,14 +63,24 @@ class _Csv:
     delimiter: str
 
 
-def stage(source: SourceTable, source_dir: Path, to: Path, *, engine: DuckDB | None = None) -> Staged:
+def stage(
+    source: SourceTable,
+    source_dir: Path,
+    to: Path,
+    *,
+    engine: DuckDB | None = None,
+    only: Collection[str] | None = None,
+) -> Staged:
     """Write the table at `source.path` (relative paths start at `source_dir`) to the Parquet file `to`.
 
-    CSV columns stay text as written, an empty field is null; Parquet columns keep their types. `FILE`
-    and `ROW` follow. A stream. Raises SourceError naming every file at fault; nothing is half-written.
+    Of a folder all files, or `only` those of some names. CSV columns stay text as written, an empty field is
+    null; Parquet columns keep their types. `FILE` and `ROW` follow. A stream. Raises SourceError naming every
+    file at fault; nothing is half-written.
     """
     engine = engine or DuckDB(spill_dir=to.parent)
     files = list_files(source, source_dir)
+    if only is not None:
+        files = {name: path for name, path in files.items() if name in only}
     headers = _headers(source, files)
     to.parent.mkdir(parents=True, exist_ok=True)
     if source.format == "parquet":

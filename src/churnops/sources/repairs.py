@@ -31,12 +31,15 @@ class RowCount:
 
 @dataclass(frozen=True)
 class CleanReport:
-    """What cleaning leaves behind beside its tables; `tables` and `files` are keyed by the table's name."""
+    """What cleaning leaves behind beside its tables; `tables`, `files` and `columns` are keyed by
+    the table's name."""
 
     tables: dict[str, RowCount]
     repairs: tuple[Repair, ...]
     notes: tuple[str, ...]
     files: dict[str, tuple[SourceFile, ...]]
+    columns: dict[str, dict[str, str]]
+    """Of the sources as they came: types by name."""
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON has it."""

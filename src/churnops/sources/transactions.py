@@ -1,4 +1,4 @@
-"""Purchases: lines or orders as they come become typed lines, and these become orders."""
+"""Purchases: lines or orders as they come become typed lines."""
 
 from collections.abc import Mapping
 
@@ -105,38 +105,3 @@ def _zero_amount(column: Field, repairs: Repairs) -> Rule:
         shown=mapping.text(column),
         action=repairs.zero_amount,
     )
-
-
-def orders_query(source: Transactions) -> str:
-    """SQL over the `typed` lines: one row per order of those kept, as the contract ORDERS has it.
-
-    An order is a return if its lines together are worth less than nothing. Only purchases have gaps and new
-    categories. No gap tells of an order not yet known: with `known_at` there are none, and without it none to
-    a purchase whose last line came after all lines of this one.
-    """
-    before = "over (partition by customer_id, is_return order by event_timestamp, purchase)"
-    microseconds = f"epoch_us(event_timestamp) - epoch_us(lag(event_timestamp) {before})"
-    known = f"not is_return and lag(available_at) {before} <= available_at"
-    gaps = "null" if source.known_at else f"case when {known} then ({microseconds}) // 1000000 end"
-    novelties = "coalesce(n_categories, 0)" if source.category else "null"
-    return f"""
-        with orders as (
-            select customer_id, purchase, min(event_timestamp) as event_timestamp,
-                   max(available_at) as available_at, coalesce(sum(amount) < 0, false) as is_return,
-                   sum(amount) as amount, sum(discount) as discount, count(*) as n_lines
-            from typed where _kept group by customer_id, purchase),
-        ranked as materialized (  -- a customer's orders by when they became known
-            select *, row_number() over (
-                partition by customer_id order by available_at, event_timestamp, purchase) as nth
-            from orders),
-        firsts as (
-            select customer_id, min(nth) as nth from typed join ranked using (customer_id, purchase)
-            where _kept and category is not null and not is_return group by customer_id, category),
-        novelties as (select customer_id, nth, count(*) as n_categories from firsts group by customer_id, nth)
-        select customer_id, event_timestamp, available_at, is_return,
-               cast(amount as decimal(18, 4)) as amount, cast(discount as decimal(18, 4)) as discount,
-               cast(n_lines as integer) as lines,
-               cast({novelties} as integer) as new_categories, cast({gaps} as bigint) as gap_seconds
-        from ranked left join novelties using (customer_id, nth)
-        order by customer_id, event_timestamp, purchase
-    """

@@ -1,0 +1,179 @@
+"""Files that come day by day, beside the same files cleaned at once."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from exports import purchases
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from churnops.errors import ContractError
+from churnops.sources.clean import clean
+from churnops.sources.files import identify
+from churnops.sources.increment import Growth, Whole, add_files
+
+LINES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "customer": st.sampled_from(["ann", "bob", "cyd", ""]),
+            "hour": st.integers(0, 23),
+            "amount": st.integers(-2, 5),
+            "order": st.integers(1, 4),
+            "category": st.sampled_from(["tea", "mugs", "cake", ""]),
+            "late": st.integers(0, 2),
+        }
+    ),
+    min_size=1,
+    max_size=12,
+)
+DAYS = st.lists(LINES, min_size=2, max_size=4)
+SCHEMA = pa.schema(
+    {
+        **dict.fromkeys(("customer", "order", "category"), pa.string()),
+        **dict.fromkeys(("date", "seen"), pa.timestamp("us")),
+        "amount": pa.decimal128(8, 2),
+    }
+)
+MONDAY = dt.datetime(2024, 4, 8)
+
+
+def write_day(folder, day, lines):
+    """A file of the orders that became known on one day, whose order numbers are its own."""
+    rows = [
+        {
+            "customer": line["customer"],
+            "order": f"{day}-{line['order']}",
+            "category": line["category"],
+            "date": MONDAY + dt.timedelta(days=day, hours=line["hour"] - 24 * line["late"]),
+            "seen": MONDAY + dt.timedelta(days=day, hours=line["hour"]),
+            "amount": Decimal(line["amount"]),
+        }
+        for line in lines
+    ]
+    folder.mkdir(exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), folder / f"day={day}.parquet")
+
+
+def config_of(known_at):
+    fields = {"path": "raw", "format": "parquet", "category": "category", "order": "order"}
+    fields["time"] = {"column": "date", "format": "native"}
+    if known_at:
+        fields["known_at"] = {"column": "seen", "format": "native"}
+    return purchases(**fields)
+
+
+def growth_of(config, folder, report):
+    return Growth(folder / "clean", report, {"transactions": identify(config.transactions, folder)})
+
+
+def rows_of(folder, table):
+    rows = pq.read_table(folder / f"{table}.parquet", schema=None).to_pylist()
+    return sorted(rows, key=lambda row: tuple(map(str, row.values())))
+
+
+@given(DAYS, st.booleans())
+@settings(max_examples=15)
+def test_day_by_day_and_all_at_once_make_the_same_tables(tmp_path_factory, engine, days, known_at):
+    folder, config = tmp_path_factory.mktemp("days"), config_of(known_at)
+    write_day(folder / "raw", 0, [*days[0], {**days[0][0], "customer": "dan"}])
+    report = clean(config, engine, source_dir=folder, to=folder / "clean")
+    for day, lines in enumerate(days[1:], start=1):
+        on_time = [line if known_at else {**line, "late": 0} for line in lines]
+        write_day(folder / "raw", day, on_time)
+        grown = add_files(
+            config, engine, growth_of(config, folder, report), source_dir=folder, to=folder / f"clean {day}"
+        )
+        assert not isinstance(grown, Whole)
+        report = grown
+        (folder / "clean").rename(folder / f"before {day}")
+        (folder / f"clean {day}").rename(folder / "clean")
+
+    whole = clean(config, engine, source_dir=folder, to=folder / "whole")
+
+    for table in ("orders", "numbers"):
+        assert rows_of(folder / "clean", table) == rows_of(folder / "whole", table)
+    assert len(rows_of(folder / "clean", "categories")) == len(rows_of(folder / "whole", "categories"))
+    assert (report.tables, report.notes, report.files) == (whole.tables, whole.notes, whole.files)
+    assert {(one.rule, one.rows) for one in report.repairs} == {(one.rule, one.rows) for one in whole.repairs}
+
+
+ON_TIME = {"customer": "ann", "hour": 9, "amount": 3, "order": 1, "category": "tea", "late": 0}
+
+
+@pytest.fixture
+def shop(tmp_path, engine):
+    """A folder whose first day is cleaned, and what adds the files that come to it."""
+    config = config_of(known_at=False)
+    write_day(tmp_path / "raw", 0, [ON_TIME, {**ON_TIME, "customer": "bob", "hour": 20, "order": 2}])
+    report = clean(config, engine, source_dir=tmp_path, to=tmp_path / "clean")
+
+    def add():
+        growth = growth_of(config, tmp_path, report)
+        return add_files(config, engine, growth, source_dir=tmp_path, to=tmp_path / "grown")
+
+    return tmp_path, add
+
+
+def test_a_late_line_asks_for_everything_to_be_cleaned_and_says_since_when(shop):
+    folder, add = shop
+    write_day(folder / "raw", 1, [ON_TIME, {**ON_TIME, "hour": 18, "late": 1, "order": 7}])
+
+    assert add() == Whole(
+        "1 lines of 1 customers are no later than what was there", MONDAY + dt.timedelta(hours=18)
+    )
+    assert not (folder / "grown" / "orders.parquet").exists()
+
+
+def test_more_lines_of_an_order_that_was_there_ask_for_everything(shop):
+    folder, add = shop
+    write_day(folder / "raw", 1, [ON_TIME])
+    table = pq.read_table(folder / "raw" / "day=1.parquet")
+    again = table.set_column(table.column_names.index("order"), "order", pa.array(["0-1"]))
+    pq.write_table(again, folder / "raw" / "day=1.parquet")
+
+    assert add() == Whole("1 orders that were there have more lines")
+
+
+def test_a_file_that_changed_or_comes_twice_asks_for_everything(shop):
+    folder, add = shop
+    content = (folder / "raw" / "day=0.parquet").read_bytes()
+    (folder / "raw" / "day=9.parquet").write_bytes(content)
+    assert isinstance(add(), Whole)
+
+    (folder / "raw" / "day=9.parquet").unlink()
+    write_day(folder / "raw", 0, [ON_TIME])
+    assert add() == Whole("day=0.parquet has changed or is gone")
+
+
+def test_other_columns_ask_for_everything(shop):
+    folder, add = shop
+    write_day(folder / "raw", 1, [ON_TIME])
+    path = folder / "raw" / "day=1.parquet"
+    pq.write_table(pq.read_table(path).append_column("shade", pa.array(["red"])), path)
+
+    assert add() == Whole("new files of transactions have other columns, or of other types")
+
+
+def test_new_lines_that_break_a_rule_are_told_as_ever(shop):
+    folder, add = shop
+    write_day(folder / "raw", 1, [ON_TIME])
+    path = folder / "raw" / "day=1.parquet"
+    nowhen = pa.array([None], pa.timestamp("us"))
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index("date"), "date", nowhen), path)
+
+    with pytest.raises(ContractError, match=r"bad_time.*day=1\.parquet row 1"):
+        add()
+
+
+def test_files_that_were_there_are_linked_and_not_written_again(shop):
+    folder, add = shop
+    write_day(folder / "raw", 1, [ON_TIME])
+    assert not isinstance(add(), Whole)
+
+    first, second = sorted((folder / "grown" / "orders.parquet").iterdir())
+    assert first.samefile(folder / "clean" / "orders.parquet")
+    assert pq.read_table(second).num_rows == 1
