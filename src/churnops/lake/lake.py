@@ -9,20 +9,24 @@ mixture; a writer that dies before its manifest leaves files that nobody reads a
 """
 
 import datetime as dt
+import hashlib
+import re
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
 from churnops.errors import Conflict, StorageError
 from churnops.lake.content import Content, read_back
-from churnops.lake.manifest import Source, TableManifest, Version
+from churnops.lake.manifest import Note, Producer, Source, TableManifest, Version
 from churnops.storage import Storage, StoredFile
 
 _VERSIONS = "_versions"
+_MANIFEST = re.compile(rf"(?P<dataset>.+)/{_VERSIONS}/(?P<number>\d{{6,}})\.json")
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,14 @@ class Made:
     key: str
     engine: str
     sources: tuple[Source, ...] = ()
+    producer: Producer = field(default_factory=Producer)
 
 
 @dataclass(frozen=True)
 class Garbage:
     """What may be deleted: manifests of old versions, and files that no version kept speaks of."""
 
-    versions: tuple[str, ...]
+    versions: tuple[StoredFile, ...]
     files: tuple[StoredFile, ...]
 
 
@@ -66,14 +71,9 @@ class Lake:
 
     storage: Storage
 
-    def datasets(self, below: str = "") -> dict[str, list[int]]:
-        """The numbers of every dataset's versions, ascending; datasets by name."""
-        numbers = defaultdict(list)
-        for file in self.storage.files(below):
-            dataset, is_version, number = file.name.rpartition(f"/{_VERSIONS}/")
-            if is_version:
-                numbers[dataset].append(int(number.removesuffix(".json")))
-        return dict(sorted(numbers.items()))
+    def datasets(self, below: str = "") -> dict[str, dict[int, StoredFile]]:
+        """The manifest of every dataset's versions by number, ascending; datasets by name."""
+        return _manifests_in(self.storage.files(below))
 
     def version(self, dataset: str, number: int | None = None) -> Version | None:
         """A version, by default the newest; None where there is none."""
@@ -117,19 +117,20 @@ class Lake:
                 name: TableManifest(content=content, files=_files_of(name, names))
                 for name, content in tables.items()
             },
-            notes={name: size for name, size in names.items() if name.endswith(".json")},
+            notes={name: self._note(draft.name(name)) for name in names if name.endswith(".json")},
             key=made.key,
             engine=made.engine,
             sources=made.sources,
+            producer=made.producer,
         )
         newest = self.version(draft.dataset, draft.follows)
-        if newest and newest.sha256 == version.sha256:
+        if newest and newest.holds(version):
             return newest
         text = version.model_dump_json(indent=2).encode()
         if self.storage.create(_manifest(version.dataset, version.number), text):
             return version
-        first = self.version(draft.dataset)
-        if first and (first.key, first.sha256) == (version.key, version.sha256):
+        first = self.version(draft.dataset, version.number)
+        if first and first.key == version.key and first.holds(version):
             return first
         raise Conflict(
             f"{self.storage.at(draft.dataset)}: another writer published version {version.number} meanwhile; "
@@ -147,12 +148,14 @@ class Lake:
         Raises StorageError where what comes is not what was published.
         """
         below = version.below
-        for note in version.notes:
-            self.storage.download(f"{below}/{note}", to / note)
+        for name, note in version.notes.items():
+            self.storage.download(f"{below}/{name}", to / name)
+            if _note((to / name).read_bytes()) != note:
+                raise self._exchanged(version, name)
         for name, table in version.tables.items():
             content = self._fetch_table(below, list(table.files), to / f"{name}.parquet")
             if content != table.content:
-                raise StorageError(f"{self.storage.at(below)}/{name}.parquet: is not what was published")
+                raise self._exchanged(version, f"{name}.parquet")
 
     def tables_of(self, draft: Draft) -> list[str]:
         """The tables that are in the draft already."""
@@ -167,17 +170,21 @@ class Lake:
 
     def garbage(self, *, keep: int, older_than: dt.timedelta, now: dt.datetime) -> Garbage:
         """What may go: all but the newest `keep` versions of each dataset and what those were made from, and
-        files of no version, written more than `older_than` before `now`: younger ones may be in the making.
+        files of no version. What was written, or replaced by a newer version, less than `older_than` before
+        `now` stays: somebody may be writing or reading it.
+
+        Raises StorageError where a manifest cannot be read: what it speaks of is not known.
         """
+        stored = list(self.storage.files())  # first: what is published from here on was not seen
+        datasets, bound = self.datasets(), now - older_than
         known = {
             (dataset, number): version
-            for dataset, numbers in self.datasets().items()
-            for number in numbers
+            for dataset, manifests in datasets.items()
+            for number in manifests
             if (version := self.version(dataset, number))
         }
-        newest = {dataset: numbers[-keep:] for dataset, numbers in self.datasets().items()}
-        kept = {one for one in known if one[1] in newest[one[0]]}
-        waiting = list(kept)
+        kept = {(name, number) for name, of in datasets.items() for number in _current(of, keep, bound)}
+        waiting = list(kept := kept & known.keys())
         while waiting:
             sources = {(source.dataset, source.number) for source in known[waiting.pop()].sources}
             found = (sources & known.keys()) - kept
@@ -186,35 +193,71 @@ class Lake:
         folders = {known[one].below for one in kept}
         files = tuple(
             file
-            for file in self.storage.files()
+            for file in stored
             if f"/{_VERSIONS}/" not in file.name
-            and file.written_at < now - older_than
+            and file.written_at < bound
             and folders.isdisjoint(str(parent) for parent in PurePosixPath(file.name).parents)
         )
-        return Garbage(tuple(sorted(_manifest(*one) for one in known.keys() - kept)), files)
+        old = sorted(known.keys() - kept)
+        return Garbage(tuple(datasets[dataset][number] for dataset, number in old), files)
 
     def clear(self, garbage: Garbage) -> None:
         """Delete it: manifests first, so that no version ever lacks files."""
-        self.storage.delete(list(garbage.versions))
+        self.storage.delete([file.name for file in garbage.versions])
         self.storage.delete([file.name for file in garbage.files])
 
+    def _note(self, name: str) -> Note:
+        content = self.storage.read(name)
+        if content is None:
+            raise StorageError(f"{self.storage.at(name)}: was deleted meanwhile; run again")
+        return _note(content)
+
+    def _exchanged(self, version: Version, file: str) -> StorageError:
+        manifest = self.storage.at(_manifest(version.dataset, version.number))
+        return StorageError(
+            f"{self.storage.at(version.below)}/{file}: is not what was published: bring it back from a "
+            f"backup, or delete {manifest} and run again"
+        )
+
     def _newest(self, dataset: str) -> int:
-        return max(self.datasets(f"{dataset}/{_VERSIONS}").get(dataset, []), default=0)
+        return max(self.datasets(f"{dataset}/{_VERSIONS}").get(dataset, {}), default=0)
 
     def _fetch_table(self, below: str, names: Sequence[str], to: Path) -> Content:
+        if not names:
+            raise StorageError(f"{self.storage.at(below)}/{to.name}: holds no Parquet file")
         paths = [to.with_name(f".{to.name}.{i:05}") for i, _ in enumerate(names)]
+        called = [self.storage.at(f"{below}/{name}") for name in names]
         try:
             for name, path in zip(names, paths, strict=True):
                 self.storage.download(f"{below}/{name}", path)
             if len(paths) == 1:
-                content = read_back(paths)
+                content = read_back(paths, called=called)
                 paths[0].replace(to)
             else:
-                content = read_back(paths, merged=to)
+                content = read_back(paths, merged=to, called=called)
         finally:
             for path in paths:
                 path.unlink(missing_ok=True)
         return content
+
+
+def _manifests_in(files: Iterable[StoredFile]) -> dict[str, dict[int, StoredFile]]:
+    found: dict[str, dict[int, StoredFile]] = defaultdict(dict)
+    for file in files:
+        if name := _MANIFEST.fullmatch(file.name):
+            found[name["dataset"]][int(name["number"])] = file
+    return {dataset: dict(sorted(manifests.items())) for dataset, manifests in sorted(found.items())}
+
+
+def _current(manifests: dict[int, StoredFile], keep: int, bound: dt.datetime) -> set[int]:
+    """The newest `keep` versions, and those that were still the newest after `bound`."""
+    numbers = list(manifests)
+    replaced = {older: manifests[newer].written_at for older, newer in pairwise(numbers)}
+    return {*numbers[-keep:], *(number for number, at in replaced.items() if at >= bound)}
+
+
+def _note(content: bytes) -> Note:
+    return Note(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _manifest(dataset: str, number: int) -> str:

@@ -1,5 +1,6 @@
 """What one version of a dataset is: its tables, what made them, and from what."""
 
+import datetime as dt
 import hashlib
 
 from pydantic import Field
@@ -15,6 +16,21 @@ class TableManifest(FrozenModel):
     content: Content
     files: dict[str, int]
     """Bytes of its Parquet files, by name below the version's folder; in the order of the rows."""
+
+
+class Note(FrozenModel):
+    """A JSON file beside the tables."""
+
+    bytes: int
+    sha256: str
+
+
+class Producer(FrozenModel):
+    """Who published a version, with which code, and when their job began."""
+
+    actor: str = ""
+    code: str = ""
+    started_at: dt.datetime | None = None
 
 
 class Source(FrozenModel):
@@ -33,12 +49,13 @@ class Version(FrozenModel):
     folder: str
     """Where its files are, below the dataset."""
     tables: dict[str, TableManifest]
-    notes: dict[str, int]
-    """Bytes of the JSON files beside the tables, by name."""
+    notes: dict[str, Note]
+    """The JSON files beside the tables, by name."""
     key: str
     """Of the step that made it: the same inputs and code, the same key."""
     engine: str
     sources: tuple[Source, ...]
+    producer: Producer = Producer()
 
     @property
     def below(self) -> str:
@@ -60,7 +77,11 @@ class Version(FrozenModel):
     def bytes(self) -> int:
         """Of all its files."""
         tables = (size for table in self.tables.values() for size in table.files.values())
-        return sum(tables) + sum(self.notes.values())
+        return sum(tables) + sum(note.bytes for note in self.notes.values())
+
+    def holds(self, other: "Version") -> bool:
+        """Whether a reader finds in both the same."""
+        return (self.sha256, self.notes) == (other.sha256, other.notes)
 
     def as_source(self) -> Source:
         """How a version made from it names it."""

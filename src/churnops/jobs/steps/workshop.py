@@ -15,9 +15,10 @@ from churnops.engines import Engine
 from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ConfigError
 from churnops.jobs.steps.ledger import STAMP, Done, Ledger, held, run_folder
+from churnops.jobs.steps.provenance import code_commit
 from churnops.lake.content import Content, read_back
 from churnops.lake.lake import Draft, Lake, Made
-from churnops.lake.manifest import Version
+from churnops.lake.manifest import Producer, Version
 from churnops.progress import Tell
 from churnops.storage import Storage
 
@@ -114,7 +115,8 @@ class Workshop:
         done = self.ledger.step(step, depends_on, make)
         version = self.lake.made_by(dataset, key)
         if version is None:
-            made = Made(key, engine.name, tuple(source.version.as_source() for source in sources))
+            named = tuple(source.version.as_source() for source in sources)
+            made = Made(key, engine.name, named, _producer(self.settings))
             version = self.lake.publish(draft, self._upload(done.folder, draft), made)
         return Published(done.folder, done.key, version, self.lake.addresses(version))
 
@@ -135,6 +137,10 @@ def working(settings: Settings, name: str, tell: Tell) -> Iterator[Workshop]:
     folder = run_folder(settings, name)
     with held(folder):
         yield Workshop(settings, Ledger(folder, tell), Lake(Storage(settings.lake_address)))
+
+
+def _producer(settings: Settings) -> Producer:
+    return Producer(actor=settings.actor, code=code_commit(), started_at=settings.started_at)
 
 
 def _suited(folder: Path, limit: str) -> tuple[Literal["duckdb", "spark"], str]:
