@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # any markup would swallow <name> or [default]
 )
 
-lake_app = typer.Typer(help="What the lake holds: its versions, where they come from, what may go.")
+lake_app = typer.Typer(help="List the lake's versions, show one, delete what nobody needs.")
 app.add_typer(lake_app, name="lake", no_args_is_help=True)
 
 ConfigFile = Annotated[Path, typer.Argument(help="A file of configs/data/, as `churnops init` writes it.")]

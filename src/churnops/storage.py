@@ -33,6 +33,7 @@ _KNOWN = {
     "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION to it",
     "169.254.169.254": "no credentials: sign in, or set AWS_PROFILE",
     "not found": "there is no such file",
+    "No such file or directory": "there is no such file",
 }
 """What storage says, and what it means; the first that fits counts."""
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
