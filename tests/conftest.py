@@ -1,8 +1,11 @@
 """Fixtures for all tests."""
 
+import uuid
+
 import pytest
 from builders import make_bundle
 from hypothesis import settings
+from s3_server import s3_client, serving, settings_of
 
 from churnops.engines.on_duckdb import DuckDB
 
@@ -32,3 +35,28 @@ def tracking_uri(tmp_path_factory):
     uri = f"sqlite:///{tmp_path_factory.mktemp('our registry')}/mlflow.db"
     champion(uri, "nobody")
     return uri
+
+
+@pytest.fixture(scope="session")
+def s3_address(tmp_path_factory):
+    """A real S3 server with the bucket `lake`."""
+    with serving(tmp_path_factory.mktemp("s3")) as address:
+        s3_client(address).create_bucket(Bucket="lake")
+        yield address
+
+
+@pytest.fixture
+def s3(s3_address, monkeypatch):
+    """A client of the server, which is that of this test's environment too."""
+    for name, value in settings_of(s3_address).items():
+        monkeypatch.setenv(name, value)
+    return s3_client(s3_address)
+
+
+@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.servers)])
+def place(request, tmp_path):
+    """An empty place for files: a folder, and one on S3."""
+    if request.param == "disk":
+        return str(tmp_path / "lake")
+    request.getfixturevalue("s3")
+    return f"s3://lake/{tmp_path.name}-{uuid.uuid4().hex}"

@@ -21,6 +21,7 @@ VERBS = (
     "serve",
     "promote",
     "publish",
+    "lake",
 )
 
 
@@ -44,9 +45,8 @@ def test_help_names_every_verb():
     said = CliRunner().invoke(cli.app, ["--help"]).output
 
     assert all(verb in said for verb in VERBS)
-    assert set(VERBS) == {
-        command.name or command.callback.__name__ for command in cli.app.registered_commands
-    }
+    commands = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    assert set(VERBS) == commands | {group.name for group in cli.app.registered_groups}
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import getpass
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -25,6 +26,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # any markup would swallow <name> or [default]
 )
 
+lake_app = typer.Typer(help="List the lake's versions, show one, delete what nobody needs.")
+app.add_typer(lake_app, name="lake", no_args_is_help=True)
+
 ConfigFile = Annotated[Path, typer.Argument(help="A file of configs/data/, as `churnops init` writes it.")]
 AsOf = Annotated[
     dt.datetime | None,
@@ -33,7 +37,7 @@ AsOf = Annotated[
     ),
 ]
 BundleFolder = Annotated[
-    Path | None, typer.Option(help="A bundle folder. [default: the registry's champion]")
+    str | None, typer.Option(help="A bundle folder, here or on S3. [default: the registry's champion]")
 ]
 EngineName = Annotated[
     Literal["auto", "duckdb", "spark"] | None,
@@ -120,7 +124,7 @@ def features(
     config: ConfigFile,
     as_of: AsOf = None,
     out: Annotated[
-        Path | None, typer.Option(help="A Parquet file for you. [default: the lake's only]")
+        str | None, typer.Option(help="A Parquet file for you, here or on S3. [default: the lake's only]")
     ] = None,
     engine: EngineName = None,
     master: Master = None,
@@ -155,7 +159,7 @@ def run(
 
     settings = _settings(engine, master)
     files, now = Files(config, recipe, gates), dt.datetime.now(dt.UTC)
-    plan = read_plan(files, frameworks.split(","), at=now, actor=getpass.getuser())
+    plan = read_plan(files, frameworks.split(","), at=now, actor=settings.actor)
     with shown() as tell:
         result = run(plan, settings, tell)
     for line in overview(result):
@@ -194,7 +198,7 @@ def train(
     settings = _settings()
     files, now = Files(config, recipe, gates), dt.datetime.now(dt.UTC)
     elsewhere = on == "sagemaker"
-    plan = read_plan(files, frameworks.split(","), at=now, actor=getpass.getuser(), elsewhere=elsewhere)
+    plan = read_plan(files, frameworks.split(","), at=now, actor=settings.actor, elsewhere=elsewhere)
     where = Where(on, instances, instance_type, spot, sagemaker)
     if dry_run and not elsewhere:
         raise typer.BadParameter("--dry-run shows what SageMaker is asked for: it needs --on sagemaker")
@@ -248,7 +252,7 @@ def score(
     config: ConfigFile,
     as_of: AsOf = None,
     out: Annotated[
-        Path | None, typer.Option(help=".parquet or .csv [default: var/scores/<name>/as_of=<date>.parquet]")
+        str | None, typer.Option(help=".parquet or .csv [default: var/scores/<name>/as_of=<date>.parquet]")
     ] = None,
     bundle: BundleFolder = None,
     customers: Annotated[
@@ -271,7 +275,7 @@ def score(
 @app.command()
 def serve(
     name: Annotated[str, typer.Argument(help="Serve the champion of this data config ...")] = "",
-    bundle: Annotated[Path | None, typer.Option(help="... or this bundle folder.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="... or this bundle folder, here or on S3.")] = None,
     host: Annotated[str, typer.Option(help="There is no login: keep it on this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 8000,
 ) -> None:
@@ -280,12 +284,15 @@ def serve(
         raise typer.BadParameter("name a data config whose champion to serve, or a folder with --bundle")
     settings = _settings()
     from churnops.jobs.serve import serve
+    from churnops.storage import is_remote
 
-    if bundle is None:
-        from churnops.jobs.bundles import bundle_folder
+    if bundle and not is_remote(bundle):
+        folder = Path(bundle)
+    else:
+        from churnops.jobs.bundles import bundle_folder  # MLflow takes seconds to import
 
-        bundle = bundle_folder(settings, name, None)
-    serve(bundle, host, port)
+        folder = bundle_folder(settings, name, bundle)
+    serve(folder, host, port)
 
 
 @app.command()
@@ -302,7 +309,7 @@ def promote(
 
     settings = _settings()
     found = find_version(settings.mlflow_uri, name, version)
-    at, actor = dt.datetime.now(dt.UTC), getpass.getuser()
+    at, actor = dt.datetime.now(dt.UTC), settings.actor
     decision = promote(found, load_toml(Gates, gates), settings, at=at, actor=actor)
     _say(f"version {version} of {name}: {'champion' if decision.promoted else 'refused'}")
     for reason in decision.reasons:
@@ -340,6 +347,46 @@ def publish(
         _say(f"  - {line}")
 
 
+@lake_app.command("ls")
+def lake_ls(
+    name: Annotated[str, typer.Argument(help="Of one data config, or below one dataset.")] = "",
+) -> None:
+    """List datasets with their newest version."""
+    from churnops.jobs.lake import datasets, lake_of, listing
+
+    for line in listing(datasets(lake_of(_settings()), name)):
+        _say(line)
+
+
+@lake_app.command("show")
+def lake_show(
+    dataset: Annotated[str, typer.Argument(help="As `lake ls` has it: shop/features/as_of=2024-06-01")],
+    version: Annotated[int | None, typer.Option(min=1, help="[default: the newest]")] = None,
+) -> None:
+    """Tell all of a version: tables, files, hashes, who made it, from what, and what was made of it."""
+    from churnops.jobs.lake import account, lake_of, show
+
+    for line in account(show(lake_of(_settings()), dataset, version)):
+        _say(line)
+
+
+@lake_app.command("gc")
+def lake_gc(
+    keep: Annotated[int, typer.Option(min=1, help="How many versions of each dataset to keep.")] = 3,
+    older_than: Annotated[
+        float, typer.Option(min=0, help="Days; younger files stay, somebody may be writing or reading them.")
+    ] = 7.0,
+    delete: Annotated[bool, typer.Option("--delete", help="Do it; without, it is only said.")] = False,
+) -> None:
+    """Say what may be deleted: old versions that none kept was made from, and what was left unfinished."""
+    from churnops.jobs.lake import collect, lake_of, plan
+
+    now, age = dt.datetime.now(dt.UTC), dt.timedelta(days=older_than)
+    garbage = collect(lake_of(_settings()), keep=keep, older_than=age, now=now, delete=delete)
+    for line in plan(garbage, deleted=delete):
+        _say(line)
+
+
 def main() -> None:
     """Run the command line; an expected error is told in words, and its exit code says of what kind it is."""
     try:
@@ -361,11 +408,23 @@ def _settings(engine: EngineName = None, master: Master = None) -> "Settings":
     from churnops import log
     from churnops.config import read_settings
 
-    asked = {"engine": engine, "spark_master": master}
-    given = {name: value for name, value in asked.items() if value is not None}
-    settings = read_settings().model_copy(update=given)
+    settings = read_settings()
+    asked = {
+        "engine": engine,
+        "spark_master": master,
+        "actor": settings.actor or _user(),
+        "started_at": settings.started_at or dt.datetime.now(dt.UTC),
+    }
+    settings = settings.model_copy(update={name: value for name, value in asked.items() if value is not None})
     log.configure(json=settings.log_json)
     return settings
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"user {os.getuid()}"
 
 
 def _config(path: Path) -> "DataConfig":

@@ -1,13 +1,14 @@
 """Where things are (environment variables) and how a config file is read."""
 
+import datetime as dt
 import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from churnops.errors import ConfigError
@@ -15,25 +16,49 @@ from churnops.errors import ConfigError
 _PREFIX = "CHURNOPS_"
 
 
+def _folder_or_s3(text: str) -> str:
+    if "://" in text and not text.startswith("s3://"):
+        raise ValueError(f"{text}: is neither a folder nor s3://bucket/prefix")
+    return text
+
+
+def _on_this_machine(path: Path) -> Path:
+    if path.parts and path.parts[0].endswith(":"):  # s3://bucket
+        raise ValueError(
+            "must be a folder of this machine; CHURNOPS_LAKE and CHURNOPS_ARTIFACTS may be on S3"
+        )
+    return path
+
+
+Address = Annotated[str, AfterValidator(_folder_or_s3)]
+
+
 class Settings(BaseSettings):
     """Where things are. Each field is read from `CHURNOPS_<FIELD>`, once, when a command starts."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
 
-    data_dir: Path = Path("var")
+    data_dir: Annotated[Path, AfterValidator(_on_this_machine)] = Path("var")
     """Where churnops works, on this machine: runs, bundles, reports."""
-    source_dir: str = "."
+    source_dir: Address = "."
     """Where relative paths of a data config start: a folder, or `s3://bucket/prefix`."""
-    lake: str = ""
+    lake: Address = ""
     """Where tables are published: a folder, or `s3://bucket/prefix`; empty means in `data_dir`."""
     tracking_uri: str = ""
     """MLflow tracking URI; empty means SQLite inside `data_dir`."""
+    artifacts: Address = ""
+    """Where MLflow keeps files of new experiments: a folder, or `s3://bucket/prefix`; empty means in
+    `data_dir`, or where a tracking server says."""
     memory_limit: str = Field(default="4GB", pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$")
     """The most memory DuckDB may take before it spills to `data_dir`."""
     engine: Literal["auto", "duckdb", "spark"] = "auto"
     """What builds features: `auto` chooses by the size of the tables."""
     spark_master: str = "local[*]"
     """Where Spark runs; empty: where `spark-submit` says."""
+    actor: str = ""
+    """Who does it, for manifests and the audit log; empty: the user of this machine."""
+    started_at: dt.datetime | None = None
+    """When the job is said to have begun, for manifests; empty: when it began."""
     log_json: bool = False
     """Log JSON lines instead of text."""
 

@@ -1,28 +1,43 @@
 """Files by name below one address, on disk or on S3: read, listed, and created by one writer only."""
 
+import errno
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from churnops.errors import ConfigError, StorageError
 from churnops.writing import link_or_copy
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore, RetryConfig
 
 _SCHEME = "s3://"
-_RETRIES: "RetryConfig" = {  # a server that restarts is waited for
-    "max_retries": 30,
-    "retry_timeout": timedelta(seconds=60),
-    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+_SECONDS = 60.0
+_KNOWN = {
+    "NoSuchBucket": "there is no such bucket: create it, or correct the address",
+    "InvalidAccessKeyId": "the credentials are not known there: check AWS_PROFILE or AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "the secret key is wrong: check AWS_PROFILE or AWS_SECRET_ACCESS_KEY",
+    "ExpiredToken": "the credentials have expired: sign in again",
+    "InvalidToken": "the session token is not valid: sign in again, or unset AWS_SESSION_TOKEN",
+    "RequestTimeTooSkewed": "this machine's clock is wrong: set it by the network",
+    "AccessDenied": "access is denied: docs/lake.md lists what the role needs there",
+    "PermanentRedirect": "the bucket is in another region: set AWS_REGION to it",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION to it",
+    "169.254.169.254": "no credentials: sign in, or set AWS_PROFILE",
+    "not found": "there is no such file",
+    "No such file or directory": "there is no such file",
 }
-_GIVE_UP = "the server or the network is down, or AWS_ENDPOINT_URL names another"
+"""What storage says, and what it means; the first that fits counts."""
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+_NO_ANSWER = ("error sending request", "HTTP error", "error decoding response body", "503 Service", "500 Int")
 
 
 @dataclass(frozen=True)
@@ -41,15 +56,30 @@ def is_remote(address: str) -> bool:
     return address.startswith(_SCHEME)
 
 
+@contextmanager
+def delivered(to: str) -> Iterator[Path]:
+    """Where to write the file `to`: itself, or what becomes it on S3, whole, when the block ends well."""
+    if not is_remote(to):
+        yield Path(to)
+        return
+    below, _, name = to.rpartition("/")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        yield path
+        Storage(below).upload(path, name)
+
+
 @dataclass(frozen=True)
 class Storage:
     """Everything below `address`: a folder, or `s3://bucket/prefix`. Names are relative, with slashes.
 
     Credentials and region are those AWS's own tools would find; AWS_ENDPOINT_URL names another server.
-    Every method raises StorageError where the storage refuses, or cannot be reached for a minute.
+    Every method raises StorageError where the storage refuses, or cannot be reached for `patience_seconds`: a
+    server that restarts is waited for. A full disk, or one that may not be written, is an OSError.
     """
 
     address: str
+    patience_seconds: float = _SECONDS
 
     def at(self, name: str) -> str:
         """The address of a file or folder."""
@@ -95,7 +125,7 @@ class Storage:
 
         unfinished = to.with_name(f".{to.name}.{os.getpid()}.unfinished")
         to.parent.mkdir(parents=True, exist_ok=True)
-        with self._told(f"reading {self.at(name)}"):
+        with self._told(f"reading {self.at(name)}", writes=str(to)):
             try:
                 if is_remote(self.address):
                     with unfinished.open("wb") as file:
@@ -113,9 +143,20 @@ class Storage:
 
         with self._told(f"listing {self.at(below)}"):
             listed = [one for chunk in obstore.list(self._store, below or None) for one in chunk]
+        folders = {str(folder) for one in listed for folder in PurePosixPath(one["path"]).parents}
         for one in sorted(listed, key=lambda one: one["path"]):
-            mark = one["e_tag"] or f"{one['size']} {one['last_modified'].isoformat()}"
-            yield StoredFile(one["path"], one["size"], mark.strip('"'), one["last_modified"])
+            if one["size"] or one["path"] not in folders:  # consoles mark folders by empty files
+                yield _stored(one)
+
+    def file(self, name: str) -> StoredFile | None:
+        """One file; None where there is no such."""
+        import obstore
+
+        with self._told(f"looking for {self.at(name)}"):
+            try:
+                return _stored(obstore.head(self._store, name))
+            except FileNotFoundError:
+                return None
 
     def delete(self, names: list[str]) -> None:
         """Delete files; those that are gone already do not matter."""
@@ -133,6 +174,8 @@ class Storage:
         from obstore.store import LocalStore, S3Store
 
         if not is_remote(self.address):
+            if "://" in self.address:
+                raise ConfigError(self.address, ["is neither a folder nor s3://bucket/prefix"])
             return LocalStore(prefix=Path(self.address).resolve(), mkdir=True, automatic_cleanup=True)
         bucket, _, prefix = self.address.removeprefix(_SCHEME).partition("/")
         if not bucket:
@@ -143,19 +186,54 @@ class Storage:
             bucket,
             prefix=prefix.strip("/") or None,
             client_options={"allow_http": endpoint.startswith("http:")},
-            retry_config=_RETRIES,
+            retry_config=_retries(self.patience_seconds),
             credential_provider=_credentials(),
             **known,
         )
 
     @contextmanager
-    def _told(self, doing: str) -> Iterator[None]:
+    def _told(self, doing: str, writes: str = "") -> Iterator[None]:
         from obstore.exceptions import BaseError
 
         try:
             yield
-        except (BaseError, FileNotFoundError, PermissionError) as error:
-            raise StorageError(f"{doing}: {_told(str(error))}") from error
+        except (BaseError, OSError) as error:
+            code = _disk_fault(error) if writes or not is_remote(self.address) else None
+            if code:
+                raise OSError(code, os.strerror(code), writes or self.address) from error
+            raise StorageError(f"{doing}: {self._meaning(str(error))}") from error
+
+    def _meaning(self, text: str) -> str:
+        """What the storage said, in a line, and what to do about it."""
+        known = next((what for word, what in _KNOWN.items() if word in text), None)
+        if known is None and any(word in text for word in _NO_ANSWER):
+            return (
+                f"no answer within {self.patience_seconds:g} seconds: the server or the network is down, or "
+                f"AWS_ENDPOINT_URL names another; run again when it is back"
+            )
+        return known or " ".join(text.split())[:300]
+
+
+def _stored(found: "ObjectMeta") -> StoredFile:
+    mark = found["e_tag"] or f"{found['size']} {found['last_modified'].isoformat()}"
+    return StoredFile(found["path"], found["size"], mark.strip('"'), found["last_modified"])
+
+
+def _disk_fault(error: Exception) -> int | None:
+    """The number the system gives to what is wrong with this machine's disk."""
+    return next((code for code in _DISK if os.strerror(code) in str(error)), None)
+
+
+def _retries(seconds: float) -> "RetryConfig":
+    return {
+        "max_retries": 1000,  # time is what counts
+        "retry_timeout": timedelta(seconds=seconds),
+        "backoff": {
+            "init_backoff": timedelta(milliseconds=100),
+            "max_backoff": timedelta(seconds=5),
+            "base": 2,
+        },
+    }
 
 
 def _credentials() -> Callable[[], Any] | None:
@@ -168,19 +246,3 @@ def _credentials() -> Callable[[], Any] | None:
         return Boto3CredentialProvider()
     except ValueError:  # it found none
         return None
-
-
-def _told(text: str) -> str:
-    """What the storage said, in a line, and what to do about it."""
-    known = {
-        "NoSuchBucket": "there is no such bucket: create it, or correct the address",
-        "InvalidAccessKeyId": "the credentials are not known there: check AWS_PROFILE or AWS_ACCESS_KEY_ID",
-        "SignatureDoesNotMatch": "the secret key is wrong: check AWS_PROFILE or AWS_SECRET_ACCESS_KEY",
-        "ExpiredToken": "the credentials have expired: sign in again",
-        "AccessDenied": "access is denied: the role needs s3:GetObject, s3:PutObject and s3:ListBucket there",
-        "error sending request": f"no answer within a minute: {_GIVE_UP}",
-        "169.254.169.254": "no credentials: sign in, or set AWS_PROFILE",
-        "not found": "there is no such file",
-        "No space left": "the disk is full",
-    }
-    return next((what for word, what in known.items() if word in text), text.splitlines()[0][:300])

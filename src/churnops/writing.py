@@ -36,7 +36,11 @@ def link_or_copy(path: Path, to: Path) -> None:
     try:
         os.link(path, to)
     except OSError:  # another disk, or one without links
-        shutil.copyfile(path, to)
+        try:
+            shutil.copyfile(path, to)
+        except OSError:
+            to.unlink(missing_ok=True)  # half of it would keep a full disk full
+            raise
 
 
 @contextmanager

@@ -1,9 +1,15 @@
 """Engines run SQL over Parquet datasets that are named by address; big tables never pass through Python."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
+
+
+def parts_of(table: Path) -> list[Path]:
+    """The files of a Parquet table on this machine: itself, or those of the folder in order."""
+    return sorted(table.glob("*.parquet")) if table.is_dir() else [table]
 
 
 class Engine(Protocol):

@@ -11,9 +11,10 @@ from churnops.engines import Engine
 from churnops.errors import ConfigError
 from churnops.features.build import build_attributes, build_features
 from churnops.jobs.steps.cleaning import clean_step
-from churnops.jobs.steps.workshop import Place, Published, working
+from churnops.jobs.steps.workshop import Origin, Place, Published, working
 from churnops.progress import Tell
 from churnops.snapshots.split import history_query
+from churnops.storage import delivered
 from churnops.writing import copy_whole
 
 _TABLE = "features"
@@ -37,9 +38,10 @@ class Made:
         """The table in the lake."""
         return self.published.addresses[_TABLE]
 
-    def copy(self, to: Path) -> None:
-        """Write the table to a file of somebody's own."""
-        copy_whole(self.path, to)
+    def copy(self, to: str) -> None:
+        """Write the table to a file of somebody's own, here or on S3."""
+        with delivered(to) as path:
+            copy_whole(self.path, path)
 
 
 def make_features(
@@ -73,7 +75,7 @@ def make_features(
         }
         step = f"features/as_of={instant:%Y-%m-%d}" if instant else "features/undated"
         step = f"scoring/{step}" if aside else step
-        published = shop.publish(step, depends_on, work, engine=engine, sources=(cleaned,))
+        published = shop.publish(step, depends_on, work, engine=engine, origin=Origin((cleaned,)))
     return Made(published.version.rows, published, instant)
 
 

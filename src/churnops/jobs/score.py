@@ -13,9 +13,10 @@ from churnops.errors import BundleError, ConfigError
 from churnops.features.definitions import feature_hash, taken
 from churnops.jobs.bundles import bundle_folder
 from churnops.jobs.features import make_features
-from churnops.jobs.steps.workshop import Place, working
+from churnops.jobs.steps.workshop import Origin, Place, working
 from churnops.progress import Tell
 from churnops.scoring.batch import check_ending, export_scores, score_table
+from churnops.storage import delivered
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Scored:
     """What one run of scoring left behind."""
 
     rows: int
-    path: Path
+    path: str
+    """Here or on S3."""
     model_version: str
 
 
@@ -36,12 +38,12 @@ class Request:
     """Stands in as `as_of` for tables without dates."""
     as_of: dt.date | None = None
     """Purchases: by default the end of the data."""
-    bundle: Path | None = None
-    """By default the champion."""
+    bundle: str | None = None
+    """A folder, here or on S3; by default the champion."""
     customers: str | None = None
     """Labelled tables: the path of another table of the same columns, but for the label."""
-    to: Path | None = None
-    """By default `scores/<name>/as_of=<date>.parquet` in the data folder."""
+    to: str | None = None
+    """Here or on S3; by default `scores/<name>/as_of=<date>.parquet` in the data folder."""
 
 
 def score(request: Request, settings: Settings, tell: Tell) -> Scored:
@@ -52,7 +54,7 @@ def score(request: Request, settings: Settings, tell: Tell) -> Scored:
     known before the work is said before it.
     """
     if request.to:
-        check_ending(request.to)
+        check_ending(Path(request.to))
     config = _with_customers(request)
     bundle = read_bundle(bundle_folder(settings, config.name, request.bundle))
     _same_question(bundle.manifest, config)
@@ -71,9 +73,11 @@ def score(request: Request, settings: Settings, tell: Tell) -> Scored:
 
     with working(settings, config.name, tell) as shop:
         step = f"scores/as_of={stamped:%Y-%m-%d}"
-        scores = shop.publish(step, depends_on, work, engine=shop.duckdb, sources=(made.published,))
-    to = request.to or settings.data_dir / "scores" / config.name / f"as_of={stamped:%Y-%m-%d}.parquet"
-    export_scores(Path(scores.files[SCORES.name]), to)
+        scores = shop.publish(step, depends_on, work, engine=shop.duckdb, origin=Origin((made.published,)))
+    default = settings.data_dir / "scores" / config.name / f"as_of={stamped:%Y-%m-%d}.parquet"
+    to = request.to or str(default)
+    with delivered(to) as path:
+        export_scores(Path(scores.files[SCORES.name]), path)
     return Scored(scores.version.rows, to, bundle.manifest.model_version)
 
 

@@ -5,7 +5,7 @@ shows.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,25 @@ class Content(FrozenModel):
     sha256: str
 
 
-def read_back(paths: Sequence[Path], *, merged: Path | None = None) -> Content:
+def read_back(paths: Sequence[Path], *, merged: Path | None = None, called: Sequence[str] = ()) -> Content:
     """Read the Parquet files of a table in order, all of it once; write it as one file, where that is asked.
+    Errors name the files as they are `called`, where they are copies.
 
-    Raises StorageError naming a file that cannot be read, or whose columns are not those of the first.
+    Raises StorageError naming a file that cannot be read, or whose columns are not those of the first, and
+    a column of a type that no table of ours has.
     """
-    schema = _schema(paths[0])
+    files = dict(zip(called or map(str, paths), paths, strict=True))
+    schema = _schema(*next(iter(files.items())))
+    for field in schema:
+        if not _is_known(field.type):
+            raise StorageError(
+                f"{next(iter(files))}: {field.name} is {field.type}, and has no hash: cast it before"
+            )
     columns = [_Column(field.type) for field in schema]
     rows = 0
     writer = pq.ParquetWriter(merged, schema, compression="zstd") if merged else None
     try:
-        for batch in _batches(paths, schema):
+        for batch in _batches(files, schema):
             rows += batch.num_rows
             for column, values in zip(columns, batch.columns, strict=True):
                 column.add(values)
@@ -55,24 +63,35 @@ def read_back(paths: Sequence[Path], *, merged: Path | None = None) -> Content:
     return Content(rows=rows, columns=types, sha256=digest.hexdigest())
 
 
-def _schema(path: Path) -> pa.Schema:
+def _schema(name: str, path: Path) -> pa.Schema:
     try:
         found = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
-        raise StorageError(f"{path}: is truncated or damaged: {error}") from error
+        raise StorageError(f"{name}: {_damage(error)}") from error
     return pa.schema([(field.name, _plain(field.type)) for field in found])
 
 
-def _batches(paths: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    for path in paths:
-        if _schema(path) != schema:
-            raise StorageError(f"{path}: its columns are not those of {paths[0].name}")
+def _batches(files: Mapping[str, Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for name, path in files.items():
+        if _schema(name, path) != schema:
+            raise StorageError(f"{name}: its columns are not those of {next(iter(files))}")
         try:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(_BATCH_ROWS):
                     yield batch.cast(schema)
         except (pa.ArrowException, OSError) as error:
-            raise StorageError(f"{path}: is truncated or damaged: {error}") from error
+            raise StorageError(f"{name}: {_damage(error)}") from error
+
+
+def _damage(error: Exception) -> str:
+    what = str(error).splitlines()[0]
+    return f"is truncated or damaged ({what}): bring it back from a backup, or make it anew"
+
+
+def _is_known(kind: pa.DataType) -> bool:
+    known = (pa.types.is_string, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)
+    rest = (pa.types.is_decimal, pa.types.is_temporal, pa.types.is_null)
+    return any(is_one(kind) for is_one in (*known, *rest)) and not pa.types.is_interval(kind)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -116,6 +135,8 @@ def _text(values: pa.StringArray) -> memoryview:
 
 def _bytes(values: pa.Array, kind: pa.DataType) -> bytes:
     if pa.types.is_decimal(kind):
+        if not len(values):  # it may have no buffer
+            return b""
         start, end = (at * kind.byte_width for at in (values.offset, values.offset + len(values)))
         return bytes(memoryview(values.buffers()[1])[start:end])
     if pa.types.is_boolean(kind):

@@ -9,20 +9,29 @@ mixture; a writer that dies before its manifest leaves files that nobody reads a
 """
 
 import datetime as dt
+import hashlib
+import re
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
 from churnops.errors import Conflict, StorageError
 from churnops.lake.content import Content, read_back
-from churnops.lake.manifest import Source, TableManifest, Version
+from churnops.lake.manifest import Note, Part, Producer, Source, TableManifest, Version
 from churnops.storage import Storage, StoredFile
 
 _VERSIONS = "_versions"
+_MANIFEST = re.compile(rf"(?P<dataset>.+)/{_VERSIONS}/(?P<number>\d{{6,}})\.json")
+
+
+Parts = Mapping[str, tuple[Part, ...]]
+"""Parts by table."""
+NO_PARTS: Parts = {}
 
 
 @dataclass(frozen=True)
@@ -50,13 +59,14 @@ class Made:
     key: str
     engine: str
     sources: tuple[Source, ...] = ()
+    producer: Producer = field(default_factory=Producer)
 
 
 @dataclass(frozen=True)
 class Garbage:
     """What may be deleted: manifests of old versions, and files that no version kept speaks of."""
 
-    versions: tuple[str, ...]
+    versions: tuple[StoredFile, ...]
     files: tuple[StoredFile, ...]
 
 
@@ -66,14 +76,9 @@ class Lake:
 
     storage: Storage
 
-    def datasets(self, below: str = "") -> dict[str, list[int]]:
-        """The numbers of every dataset's versions, ascending; datasets by name."""
-        numbers = defaultdict(list)
-        for file in self.storage.files(below):
-            dataset, is_version, number = file.name.rpartition(f"/{_VERSIONS}/")
-            if is_version:
-                numbers[dataset].append(int(number.removesuffix(".json")))
-        return dict(sorted(numbers.items()))
+    def datasets(self, below: str = "") -> dict[str, dict[int, StoredFile]]:
+        """The manifest of every dataset's versions by number, ascending; datasets by name."""
+        return _manifests_in(self.storage.files(below))
 
     def version(self, dataset: str, number: int | None = None) -> Version | None:
         """A version, by default the newest; None where there is none."""
@@ -100,12 +105,20 @@ class Lake:
         """Bring a file to the draft."""
         self.storage.upload(path, draft.name(path.name))
 
-    def publish(self, draft: Draft, tables: dict[str, Content], made: Made) -> Version:
+    def upload_table(self, files: Sequence[Path], name: str, draft: Draft) -> None:
+        """Bring a table's files to the draft, as the file `name` or a folder."""
+        for i, file in enumerate(files, start=1):
+            called = name if len(files) == 1 else f"{name}/{i:04}.parquet"
+            self.storage.upload(file, draft.name(called))
+
+    def publish(
+        self, draft: Draft, tables: Mapping[str, Content], made: Made, kept: Parts = NO_PARTS
+    ) -> Version:
         """Make the files of the draft the newest version of its dataset, in one step.
 
-        `tables` is what was read back of them. Where the newest version holds the same already, that one is
-        returned, and the draft left to `garbage`. Raises Conflict where another writer was first with
-        something else.
+        `tables` is what was read back of them. Tables may begin with parts `kept` of an earlier version.
+        Where the newest version holds the same already, that one is returned, and the draft left to
+        `garbage`. Raises Conflict where another writer was first with something else.
         """
         sizes = {file.name: file.bytes for file in self.storage.files(draft.below)}
         names = {name.removeprefix(draft.name("")): size for name, size in sizes.items()}
@@ -114,22 +127,23 @@ class Lake:
             number=draft.follows + 1,
             folder=draft.folder,
             tables={
-                name: TableManifest(content=content, files=_files_of(name, names))
-                for name, content in tables.items()
+                name: TableManifest(parts=(*kept.get(name, ()), *_new_part(draft, name, tables, names)))
+                for name in sorted({*tables, *kept})
             },
-            notes={name: size for name, size in names.items() if name.endswith(".json")},
+            notes={name: self._note(draft.name(name)) for name in names if name.endswith(".json")},
             key=made.key,
             engine=made.engine,
             sources=made.sources,
+            producer=made.producer,
         )
         newest = self.version(draft.dataset, draft.follows)
-        if newest and newest.sha256 == version.sha256:
+        if newest and newest.holds(version):
             return newest
         text = version.model_dump_json(indent=2).encode()
         if self.storage.create(_manifest(version.dataset, version.number), text):
             return version
-        first = self.version(draft.dataset)
-        if first and (first.key, first.sha256) == (version.key, version.sha256):
+        first = self.version(draft.dataset, version.number)
+        if first and first.key == version.key and first.holds(version):
             return first
         raise Conflict(
             f"{self.storage.at(draft.dataset)}: another writer published version {version.number} meanwhile; "
@@ -137,22 +151,36 @@ class Lake:
         )
 
     def addresses(self, version: Version) -> dict[str, str]:
-        """Where each table of the version is, for an engine that reads there itself: a file, or a folder."""
-        below = version.below
-        return {name: self.storage.at(f"{below}/{name}.parquet") for name in version.tables}
+        """Where each table of the version is, for an engine that reads there itself.
+
+        A file, or a folder; where there are several parts, a pattern of folders: `{one,other}`.
+        """
+        found = {}
+        for name, table in version.tables.items():
+            folders = [part.folder for part in table.parts]
+            folder = folders[0] if len(folders) == 1 else f"{{{','.join(folders)}}}"
+            found[name] = self.storage.at(f"{version.dataset}/{folder}/{name}.parquet")
+        return found
 
     def fetch(self, version: Version, to: Path) -> None:
-        """Bring a version to the folder `to`: each table as one Parquet file, and the JSON files.
+        """Bring a version to the folder `to`: each table as one Parquet file, or a folder with one for each
+        part, and the JSON files.
 
         Raises StorageError where what comes is not what was published.
         """
         below = version.below
-        for note in version.notes:
-            self.storage.download(f"{below}/{note}", to / note)
+        for name, note in version.notes.items():
+            self.storage.download(f"{below}/{name}", to / name)
+            if _note((to / name).read_bytes()) != note:
+                raise self._exchanged(version, name)
         for name, table in version.tables.items():
-            content = self._fetch_table(below, list(table.files), to / f"{name}.parquet")
-            if content != table.content:
-                raise StorageError(f"{self.storage.at(below)}/{name}.parquet: is not what was published")
+            path = to / f"{name}.parquet"
+            for i, part in enumerate(table.parts, start=1):
+                one = path if len(table.parts) == 1 else path / f"{i:04}.parquet"
+                one.parent.mkdir(parents=True, exist_ok=True)
+                content = self._fetch_table(f"{version.dataset}/{part.folder}", list(part.files), one)
+                if content != part.content:
+                    raise self._exchanged(version, f"{name}.parquet")
 
     def tables_of(self, draft: Draft) -> list[str]:
         """The tables that are in the draft already."""
@@ -167,58 +195,106 @@ class Lake:
 
     def garbage(self, *, keep: int, older_than: dt.timedelta, now: dt.datetime) -> Garbage:
         """What may go: all but the newest `keep` versions of each dataset and what those were made from, and
-        files of no version, written more than `older_than` before `now`: younger ones may be in the making.
+        files of no version. What was written, or replaced by a newer version, less than `older_than` before
+        `now` stays: somebody may be writing or reading it.
+
+        Raises StorageError where a manifest cannot be read: what it speaks of is not known.
         """
+        stored = list(self.storage.files())  # first: what is published from here on was not seen
+        datasets, bound = self.datasets(), now - older_than
         known = {
             (dataset, number): version
-            for dataset, numbers in self.datasets().items()
-            for number in numbers
+            for dataset, manifests in datasets.items()
+            for number in manifests
             if (version := self.version(dataset, number))
         }
-        newest = {dataset: numbers[-keep:] for dataset, numbers in self.datasets().items()}
-        kept = {one for one in known if one[1] in newest[one[0]]}
-        waiting = list(kept)
+        kept = {(name, number) for name, of in datasets.items() for number in _current(of, keep, bound)}
+        waiting = list(kept := kept & known.keys())
         while waiting:
             sources = {(source.dataset, source.number) for source in known[waiting.pop()].sources}
             found = (sources & known.keys()) - kept
             kept |= found
             waiting += found
-        folders = {known[one].below for one in kept}
+        folders = {folder for one in kept for folder in known[one].folders}
         files = tuple(
             file
-            for file in self.storage.files()
+            for file in stored
             if f"/{_VERSIONS}/" not in file.name
-            and file.written_at < now - older_than
+            and file.written_at < bound
             and folders.isdisjoint(str(parent) for parent in PurePosixPath(file.name).parents)
         )
-        return Garbage(tuple(sorted(_manifest(*one) for one in known.keys() - kept)), files)
+        old = sorted(known.keys() - kept)
+        return Garbage(tuple(datasets[dataset][number] for dataset, number in old), files)
 
     def clear(self, garbage: Garbage) -> None:
         """Delete it: manifests first, so that no version ever lacks files."""
-        self.storage.delete(list(garbage.versions))
+        self.storage.delete([file.name for file in garbage.versions])
         self.storage.delete([file.name for file in garbage.files])
 
+    def _note(self, name: str) -> Note:
+        content = self.storage.read(name)
+        if content is None:
+            raise StorageError(f"{self.storage.at(name)}: was deleted meanwhile; run again")
+        return _note(content)
+
+    def _exchanged(self, version: Version, file: str) -> StorageError:
+        manifest = self.storage.at(_manifest(version.dataset, version.number))
+        return StorageError(
+            f"{self.storage.at(version.below)}/{file}: is not what was published: bring it back from a "
+            f"backup, or delete {manifest} and run again"
+        )
+
     def _newest(self, dataset: str) -> int:
-        return max(self.datasets(f"{dataset}/{_VERSIONS}").get(dataset, []), default=0)
+        return max(self.datasets(f"{dataset}/{_VERSIONS}").get(dataset, {}), default=0)
 
     def _fetch_table(self, below: str, names: Sequence[str], to: Path) -> Content:
+        if not names:
+            raise StorageError(f"{self.storage.at(below)}/{to.name}: holds no Parquet file")
         paths = [to.with_name(f".{to.name}.{i:05}") for i, _ in enumerate(names)]
+        called = [self.storage.at(f"{below}/{name}") for name in names]
         try:
             for name, path in zip(names, paths, strict=True):
                 self.storage.download(f"{below}/{name}", path)
             if len(paths) == 1:
-                content = read_back(paths)
+                content = read_back(paths, called=called)
                 paths[0].replace(to)
             else:
-                content = read_back(paths, merged=to)
+                content = read_back(paths, merged=to, called=called)
         finally:
             for path in paths:
                 path.unlink(missing_ok=True)
         return content
 
 
+def _manifests_in(files: Iterable[StoredFile]) -> dict[str, dict[int, StoredFile]]:
+    found: dict[str, dict[int, StoredFile]] = defaultdict(dict)
+    for file in files:
+        if name := _MANIFEST.fullmatch(file.name):
+            found[name["dataset"]][int(name["number"])] = file
+    return {dataset: dict(sorted(manifests.items())) for dataset, manifests in sorted(found.items())}
+
+
+def _current(manifests: dict[int, StoredFile], keep: int, bound: dt.datetime) -> set[int]:
+    """The newest `keep` versions, and those that were still the newest after `bound`."""
+    numbers = list(manifests)
+    replaced = {older: manifests[newer].written_at for older, newer in pairwise(numbers)}
+    return {*numbers[-keep:], *(number for number, at in replaced.items() if at >= bound)}
+
+
+def _note(content: bytes) -> Note:
+    return Note(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
 def _manifest(dataset: str, number: int) -> str:
     return f"{dataset}/{_VERSIONS}/{number:06}.json"
+
+
+def _new_part(
+    draft: Draft, table: str, contents: Mapping[str, Content], sizes: dict[str, int]
+) -> Iterator[Part]:
+    """The part that is in the draft, if there is one."""
+    if table in contents:
+        yield Part(folder=draft.folder, content=contents[table], files=_files_of(table, sizes))
 
 
 def _files_of(table: str, sizes: dict[str, int]) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """What one version of a dataset is: its tables, what made them, and from what."""
 
+import datetime as dt
 import hashlib
 
 from pydantic import Field
@@ -9,12 +10,56 @@ from churnops.config import FrozenModel
 from churnops.lake.content import Content
 
 
-class TableManifest(FrozenModel):
-    """One table of a version."""
+class Part(FrozenModel):
+    """Rows that were written at once."""
 
+    folder: str
+    """Where their files are, below the dataset."""
     content: Content
     files: dict[str, int]
-    """Bytes of its Parquet files, by name below the version's folder; in the order of the rows."""
+    """Bytes of the Parquet files, by name below the folder; in the order of the rows."""
+
+
+class TableManifest(FrozenModel):
+    """One table of a version: parts in the order in which they came, shared with the versions before."""
+
+    parts: tuple[Part, ...] = Field(min_length=1)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Types by name, in order."""
+        return self.parts[0].content.columns
+
+    @property
+    def rows(self) -> int:
+        """Of all parts."""
+        return sum(part.content.rows for part in self.parts)
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(size for part in self.parts for size in part.files.values())
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the content; of several parts, the hash of their hashes."""
+        hashes = [part.content.sha256 for part in self.parts]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+class Note(FrozenModel):
+    """A JSON file beside the tables."""
+
+    bytes: int
+    sha256: str
+
+
+class Producer(FrozenModel):
+    """Who published a version, with which code, and when their job began."""
+
+    actor: str = ""
+    code: str = ""
+    started_at: dt.datetime | None = None
 
 
 class Source(FrozenModel):
@@ -31,36 +76,48 @@ class Version(FrozenModel):
     dataset: str
     number: int = Field(ge=1)
     folder: str
-    """Where its files are, below the dataset."""
+    """Where its own files are, below the dataset."""
     tables: dict[str, TableManifest]
-    notes: dict[str, int]
-    """Bytes of the JSON files beside the tables, by name."""
+    notes: dict[str, Note]
+    """The JSON files beside the tables, by name."""
     key: str
     """Of the step that made it: the same inputs and code, the same key."""
     engine: str
     sources: tuple[Source, ...]
+    producer: Producer = Producer()
 
     @property
     def below(self) -> str:
-        """Its folder in the lake."""
+        """The folder of its own files in the lake."""
         return f"{self.dataset}/{self.folder}"
+
+    @property
+    def folders(self) -> set[str]:
+        """Every folder in the lake that holds files of it."""
+        parts = (part for table in self.tables.values() for part in table.parts)
+        return {self.below, *(f"{self.dataset}/{part.folder}" for part in parts)}
 
     @property
     def sha256(self) -> str:
         """The hash of its tables' content, whatever files they are in."""
-        content = {name: table.content.sha256 for name, table in self.tables.items()}
+        content = {name: table.sha256 for name, table in self.tables.items()}
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
     @property
     def rows(self) -> int:
         """Of all its tables."""
-        return sum(table.content.rows for table in self.tables.values())
+        return sum(table.rows for table in self.tables.values())
 
     @property
     def bytes(self) -> int:
         """Of all its files."""
-        tables = (size for table in self.tables.values() for size in table.files.values())
-        return sum(tables) + sum(self.notes.values())
+        return sum(table.bytes for table in self.tables.values()) + sum(
+            note.bytes for note in self.notes.values()
+        )
+
+    def holds(self, other: "Version") -> bool:
+        """Whether a reader finds in both the same."""
+        return (self.sha256, self.notes) == (other.sha256, other.notes)
 
     def as_source(self) -> Source:
         """How a version made from it names it."""

@@ -15,6 +15,7 @@ from churnops.bundle.bundle import read_bundle, write_bundle
 from churnops.bundle.manifest import Manifest
 from churnops.config import Settings
 from churnops.errors import BundleError, RegistryError
+from churnops.registry import artifacts
 from churnops.registry.client import connect
 from churnops.registry.promotion import Evidence
 
@@ -95,7 +96,7 @@ def fetch_bundle(settings: Settings, version: Version) -> Path:
         tempfile.TemporaryDirectory(dir=champions, prefix=".fetching-") as folder,
         connect(settings.mlflow_uri) as client,
     ):
-        bundle = read_bundle(Path(client.download_artifacts(version.run_id, BUNDLE_FOLDER, folder)))
+        bundle = read_bundle(artifacts.fetch(client, version.run_id, BUNDLE_FOLDER, Path(folder)))
     if bundle.manifest.content_hash != version.content_hash:
         raise BundleError(
             f"{version.source}: holds {bundle.manifest.model_version}, not {version.model_version}"

@@ -11,6 +11,7 @@ from mlflow.entities import Metric, Param
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from churnops.config import Settings, dotted
+from churnops.registry import artifacts
 from churnops.registry.client import connect
 from churnops.registry.tracking import FINISHED, KEY, experiment, milliseconds
 
@@ -68,7 +69,7 @@ def record_study(study: StudyRun, settings: Settings) -> str:
         client.log_batch(
             parent, [Metric(name, figure, at, len(study.trials)) for name, figure in figures.items()]
         )
-        client.log_artifact(parent, str(study.recipe))
+        artifacts.keep(client, parent, study.recipe)
         client.set_tag(parent, "framework", study.framework)
         client.set_terminated(parent, end_time=at)
     return str(parent)

@@ -21,9 +21,11 @@ from churnops.bundle.manifest import Manifest
 from churnops.bundle.manifest import Metric as Estimate
 from churnops.config import Settings, dotted
 from churnops.errors import RegistryError
+from churnops.registry import artifacts
 from churnops.registry.aliases import BUNDLE_FOLDER, Version, record_evidence, register
 from churnops.registry.client import connect
 from churnops.registry.promotion import Evidence
+from churnops.storage import is_remote
 
 KEY = "churnops.key"
 _COMPARISON = "comparison"
@@ -102,7 +104,7 @@ def attach(uri: str, run_id: str, files: Sequence[Path]) -> None:
     """Keep `files` with a run, in place of earlier ones of the same names."""
     with connect(uri) as client:
         for file in files:
-            client.log_artifact(run_id, str(file))
+            artifacts.keep(client, run_id, file)
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,9 @@ def experiment(client: MlflowClient, name: str, settings: Settings) -> str:
 
 def _artifact_location(name: str, settings: Settings) -> str | None:
     """In `data_dir`, where MLflow would use the working directory; None: a server knows its own place."""
+    if settings.artifacts:
+        below = f"{settings.artifacts.rstrip('/')}/{name}"
+        return below if is_remote(below) else Path(below).resolve().as_uri()
     engine = urlsplit(settings.mlflow_uri).scheme.partition("+")[0]
     if engine not in DATABASE_ENGINES:
         return None
@@ -160,7 +165,7 @@ def _write(client: MlflowClient, experiment_id: str, comparison: Comparison, man
         _log(client, run_id, _with_params(candidate, comparison.params), at=at, dataset=dataset)
         if candidate is chosen:
             client.set_tag(run_id, "model_version", manifest.model_version)
-            client.log_artifacts(run_id, str(comparison.bundle), BUNDLE_FOLDER)
+            artifacts.keep(client, run_id, comparison.bundle, BUNDLE_FOLDER)
         client.set_terminated(run_id, end_time=at)
         run_ids[candidate.name] = run_id
     client.set_terminated(parent, end_time=at)
@@ -182,9 +187,9 @@ def _log(client: MlflowClient, run_id: str, run: CandidateRun, *, at: int, datas
     client.log_batch(run_id, metrics=list(_metrics(run, at)), params=params)
     client.log_inputs(run_id, datasets=[dataset])
     for file in run.files:
-        client.log_artifact(run_id, str(file))
+        artifacts.keep(client, run_id, file)
     if run.flavour:
-        client.log_artifacts(run_id, str(run.flavour), FLAVOUR)
+        artifacts.keep(client, run_id, run.flavour, FLAVOUR)
 
 
 def _metrics(run: CandidateRun, at: int) -> Iterator[Metric]:

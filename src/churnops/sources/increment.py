@@ -13,6 +13,7 @@ from pathlib import Path
 from churnops.contracts.table import Query
 from churnops.contracts.tables import NUMBERS, ORDERS
 from churnops.data_config import DataConfig
+from churnops.engines import parts_of
 from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ContractError
 from churnops.sources import orders, rules
@@ -77,11 +78,6 @@ def add_files(
         report = _merged(earlier.report, report_of(typed), earlier.files)
         tables = {name: str(to / f"{name}.parquet") for name in earlier.tables}
         return replace(report, notes=notes_of(config, report.columns, tables, engine.query))
-
-
-def parts_of(table: Path) -> list[Path]:
-    """The files of a table: itself, or those of the folder in order."""
-    return sorted(table.glob("*.parquet")) if table.is_dir() else [table]
 
 
 def _place(parts: list[Path], to: Path) -> None:

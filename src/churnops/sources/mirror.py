@@ -39,14 +39,17 @@ def _here(source: SourceTable, source_dir: str, cache: Path) -> SourceTable:
 
 def mirror(address: str, cache: Path) -> Path:
     """Bring the file at `address`, or all below it, to a path in `cache`; that path, from there."""
+    path = Path("s3", address.removeprefix("s3://"))
     below, _, name = address.rstrip("/").rpartition("/")
-    storage, path = Storage(below), Path(address.replace("s3://", "s3/"))
+    if is_remote(below):
+        storage, folder = Storage(below), cache / path.parent
+    else:
+        storage, folder, name = Storage(address), cache / path, ""  # a whole bucket
     found = {file.name: file for file in storage.files(name)}
-    if not found:  # a listing is of folders; this may be one file
-        found = {file.name: file for file in storage.files() if file.name == name}
+    one = storage.file(name) if not found and name else None  # a listing is of folders
+    found |= {one.name: one} if one else {}
     if not found:
         raise SourceError(address, ["no such file or folder"])
-    folder = (cache / path).parent
     index = folder / f".{name}{_INDEX}"
     have = json.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
     for gone in have.keys() - found.keys():

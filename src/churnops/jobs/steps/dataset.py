@@ -10,7 +10,7 @@ from churnops.errors import NotEnoughData
 from churnops.features.build import Built, build_dataset, build_labelled
 from churnops.jobs.horizon import show_horizon
 from churnops.jobs.steps.ledger import Done, write_json
-from churnops.jobs.steps.workshop import Place, Published, Workshop
+from churnops.jobs.steps.workshop import Origin, Place, Published, Workshop
 from churnops.snapshots.split import TimePlan, dates_query, gap_query, history_query, plan_dated, plan_spans
 
 _TABLE = "dataset"
@@ -46,7 +46,7 @@ def dataset_step(config: DataConfig, cleaned: Published, shop: Workshop) -> Publ
         }
         write_json(to.folder / _ABOUT, about)
 
-    return shop.publish("dataset", depends_on, work, engine=engine, sources=(cleaned,))
+    return shop.publish("dataset", depends_on, work, engine=engine, origin=Origin((cleaned,)))
 
 
 def read_about(dataset: Done) -> dict[str, Any]:

@@ -74,6 +74,11 @@ class Ledger:
         """Whether `step` would keep what is there."""
         return _is_whole(self._done(name, depends_on))
 
+    def found(self, name: str, key: str) -> Done | None:
+        """The finished step, if what is there bears that key."""
+        done = Done(self.folder / name, key)
+        return done if _is_whole(done) else None
+
     def _done(self, name: str, depends_on: Mapping[str, Any]) -> Done:
         return Done(self.folder / name, self.key(name, depends_on))
 

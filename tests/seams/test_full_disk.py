@@ -1,0 +1,75 @@
+"""A disk that is full is named, nothing half-written is seen, and with room the work goes on."""
+
+import errno
+import os
+import subprocess
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from churnops.config import Settings
+from churnops.engines.on_duckdb import DuckDB
+from churnops.errors import EngineError
+from churnops.jobs.steps.workshop import working
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A folder on a disk of 4 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("needs root, to mount a disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Two columns of a million rows in no order."""
+    rows = [os.urandom(8).hex() for _ in range(200_000)]
+    pq.write_table(pa.table({"a": rows}), tmp_path / "many.parquet")
+    return str(tmp_path / "many.parquet")
+
+
+def test_a_spill_folder_without_room_is_named(small, many, tmp_path):
+    engine = DuckDB("32MB", small / "spill")
+    sql = "select m.a, n.a as b from many as m cross join (select a from many limit 40) as n order by b, m.a"
+
+    with pytest.raises(EngineError, match=f"DuckDB.*{small}") as error:
+        engine.write(sql, {"many": many}, str(tmp_path / "sorted.parquet"))
+
+    assert error.value.exit_code == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["many.parquet", "small"]
+
+
+def publish(settings, n_bytes, key):
+    def work(to):
+        rows = pa.table({"n": pa.array(range(n_bytes // 8))})
+        pq.write_table(rows, to.table("orders"), compression="none", use_dictionary=False)
+
+    with working(settings, "shop", lambda *_: None) as shop:
+        return shop.publish("orders", {"key": key}, work, engine=shop.duckdb)
+
+
+@pytest.mark.parametrize("full", ["lake", "run folder"])
+def test_a_disk_without_room_is_named_and_the_old_version_stays(small, tmp_path, full):
+    places = {"lake": tmp_path / "lake", "data_dir": tmp_path / "var"}
+    places |= {"lake": small / "lake"} if full == "lake" else {"data_dir": small / "var"}
+    settings = Settings(data_dir=places["data_dir"], lake=str(places["lake"]))
+    first = publish(settings, MIB, "first")
+
+    with pytest.raises(OSError, match=str(small)) as error:
+        publish(settings, 8 * MIB, "second")
+
+    assert error.value.errno == errno.ENOSPC
+    with working(settings, "shop", lambda *_: None) as shop:
+        assert shop.lake.version("shop/orders") == first.version
+        shop.lake.fetch(first.version, tmp_path / "back")
+    assert publish(settings, MIB // 2, "third").version.number == 2
