@@ -2,8 +2,8 @@
 
     python benchmarks/scale.py [--orders 100_000_000] [--customers 2_000_000] [--folder FOLDER]
 
-It takes `make setup-spark`, 20 GB of disk, and most of an hour. Each engine makes the compared features of one
-snapshot and of six, from Parquet to Parquet, in a process of its own. Executors have one core and 1.5 GB each.
+It takes `make setup-spark`, 20 GB of disk, and most of an hour. Each engine makes the compared features of
+one snapshot and of six, from Parquet to Parquet, in a process of its own. Executors have one core and 1.5 GB.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from churnops.sources.csv_text import literal
 FILE, ROW = "_file", "_row"
 """The columns staging adds: the file's name, and the row's number in it, from 1, counted below the header."""
 
+_UNION = " union all by name "
+_MOST_AT_ONCE = 200  # files in one query: planning it takes time that grows faster than their number
 _PARQUET = b"PAR1"
 _OTHERS = {
     b"PK\x03\x04": "a zip or Excel file",
@@ -178,13 +181,26 @@ def _stage_parquet(source: SourceTable, files: Mapping[str, Path], to: Path, *, 
         for name, path in files.items()
     ]
     try:
-        return engine.write(" union all by name ".join(parts), {}, str(to))
+        return _write_all(parts, to, engine=engine)
     except (
         duckdb.InvalidInputException,
         duckdb.SerializationException,
         duckdb.NotImplementedException,
     ) as error:
         raise SourceError(source.path, [f"cannot be read: {_first_line(error)}"]) from error
+
+
+def _write_all(selects: Sequence[str], to: Path, *, engine: DuckDB) -> int:
+    """Write the rows of all `selects` to the Parquet file `to`, columns by name; how many."""
+    parts = list(selects)
+    with tempfile.TemporaryDirectory(dir=to.parent) as folder:
+        while len(parts) > _MOST_AT_ONCE:
+            some = [parts[start : start + _MOST_AT_ONCE] for start in range(0, len(parts), _MOST_AT_ONCE)]
+            paths = [Path(folder, f"{i}.parquet") for i, _ in enumerate(some)]
+            for path, few in zip(paths, some, strict=True):
+                engine.write(_UNION.join(few), {}, str(path))
+            parts = [f"select * from read_parquet({literal(str(path))})" for path in paths]
+        return engine.write(_UNION.join(parts), {}, str(to))
 
 
 def _stage_csv(files: _Csv, source: SourceTable, to: Path, *, engine: DuckDB) -> int:
@@ -216,7 +232,7 @@ def _write_csv(files: _Csv, to: Path, *, engine: DuckDB) -> int | None:
         for name, scan in scans.items()
     ]
     try:
-        return engine.write(" union all by name ".join(parts), {}, str(to))
+        return _write_all(parts, to, engine=engine)
     except EngineError:
         for path in files.paths.values():
             csv_text.unpack(path)  # raises where the file, rather than the disk, is at fault
