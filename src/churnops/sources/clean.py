@@ -13,14 +13,17 @@ from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ContractError, SourceError
 from churnops.sources import customers, rules, transactions
 from churnops.sources.files import Staged, stage
-from churnops.sources.fit import misfits
+from churnops.sources.fit import misfits, named_columns
+from churnops.sources.headers import Terms
 from churnops.sources.mapping import Kind, kind_of
 from churnops.sources.notes import notes
-from churnops.sources.repairs import CleanReport, RowCount
+from churnops.sources.repairs import CleanReport, Repair, RowCount
 from churnops.sources.rules import Found, TypedTable
 
 OUTPUTS = {"orders": ORDERS, "customers": CUSTOMERS, "labelled": LABELLED}
 """What cleaning may write, each as `<name>.parquet`."""
+
+_EXAMPLES = 3
 
 Source = Customers | Transactions
 
@@ -50,7 +53,7 @@ def clean(config: DataConfig, engine: DuckDB, *, source_dir: Path, to: Path) -> 
 
 def _clean(config: DataConfig, engine: DuckDB, *, source_dir: Path, work: Path) -> CleanReport:
     sources = _sources(config)
-    staged = _stage(sources, engine, source_dir=source_dir, work=work)
+    staged = _stage(config, engine, source_dir=source_dir, work=work)
     plans = _plan(config, sources, staged, engine=engine)
     typed = {name: str(work / f"{name}.typed.parquet") for name in sources}
     for name, plan in plans.items():
@@ -74,8 +77,8 @@ def _clean(config: DataConfig, engine: DuckDB, *, source_dir: Path, work: Path) 
         check(OUTPUTS[output], engine.query, made[output])
     return CleanReport(
         tables=counts,
-        repairs=tuple(fault.repair for fault in found),
-        notes=(*_left_out(sources, staged), *notes(made, engine.query)),
+        repairs=(*_damaged(staged), *(fault.repair for fault in found)),
+        notes=(*_sparse(staged), *_left_out(sources, staged), *notes(made, engine.query)),
         files={name: table.files for name, table in staged.items()},
     )
 
@@ -99,13 +102,13 @@ def _sources(config: DataConfig) -> dict[str, Source]:
     return {name: source for name, source in named.items() if source}
 
 
-def _stage(
-    sources: Mapping[str, Source], engine: DuckDB, *, source_dir: Path, work: Path
-) -> dict[str, Staged]:
+def _stage(config: DataConfig, engine: DuckDB, *, source_dir: Path, work: Path) -> dict[str, Staged]:
     staged, errors = {}, []
-    for name, source in sources.items():
+    for name, source in _sources(config).items():
+        terms = Terms(frozenset(named_columns(source)), config.repairs.damaged_file == "drop")
+        to = work / f"{name}.staged.parquet"
         try:
-            staged[name] = stage(source, source_dir, work / f"{name}.staged.parquet", engine=engine)
+            staged[name] = stage(source, source_dir, to, engine=engine, terms=terms)
         except SourceError as error:
             errors.append(error)
     if errors:
@@ -152,6 +155,24 @@ def _output(source: Source, plan: TypedTable) -> tuple[str, str]:
     return plan.name, customers.customers_query(plan)
 
 
+def _damaged(staged: Mapping[str, Staged]) -> list[Repair]:
+    """Files that were left out: in place of rows, which nobody can count, the files are counted."""
+    return [
+        Repair(name, "damaged_file", "", len(table.damaged), "dropped", table.damaged[:_EXAMPLES])
+        for name, table in staged.items()
+        if table.damaged
+    ]
+
+
+def _sparse(staged: Mapping[str, Staged]) -> list[str]:
+    """Columns that came or went from one file to another, and that the config does not name."""
+    return [
+        f"{name}: column '{column}' is left out: some files have it ({file}), others do not"
+        for name, table in staged.items()
+        for column, file in table.sparse.items()
+    ]
+
+
 def _left_out(sources: Mapping[str, Source], staged: Mapping[str, Staged]) -> list[str]:
     """Customers' columns the config says nothing about: a new export may have grown some."""
     return [
@@ -159,10 +180,6 @@ def _left_out(sources: Mapping[str, Source], staged: Mapping[str, Staged]) -> li
         for name, source in sources.items()
         if isinstance(source, Customers)
         and (
-            unknown := [
-                c
-                for c in staged[name].columns
-                if c not in (*source.columns, *customers.named_columns(source))
-            ]
+            unknown := [c for c in staged[name].columns if c not in (*source.columns, *named_columns(source))]
         )
     ]

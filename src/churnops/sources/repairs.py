@@ -16,6 +16,7 @@ class Repair:
     column: str
     """Empty where the rule is about whole rows."""
     rows: int
+    """Of `damaged_file`, files: their rows cannot be counted."""
     action: str
     """`dropped`, `kept` or `made missing`."""
     examples: tuple[str, ...]
