@@ -110,6 +110,8 @@ class Transactions(SourceTable):
 class Repairs(FrozenModel):
     """What is done with rows that break a rule. `drop` and `null` repair and count; `error` stops the run."""
 
+    damaged_file: Literal["drop", "error"] = "error"
+    """A file of a folder that cannot be read; `drop` leaves out all of it."""
     exact_duplicates: Literal["drop", "keep", "error"] = "drop"
     missing_id: Literal["drop", "error"] = "drop"
     bad_time: Literal["drop", "error"] = "error"

@@ -30,7 +30,7 @@ def server(tmp_path, monkeypatch):
     for name, value in settings_of(server.address).items():
         monkeypatch.setenv(name, value)
     yield server
-    server.stop()
+    server.stop(kill=True)
 
 
 def every_call(storage, folder):
@@ -58,7 +58,7 @@ def test_a_server_that_is_killed_in_mid_write_and_comes_back_is_waited_for(serve
     writer.join()
 
     reader = threading.Thread(target=storage.download, args=("big", tmp_path / "back"))
-    server.stop()
+    server.stop(kill=True)
     reader.start()
     server.start()
     reader.join()

@@ -110,7 +110,7 @@ def test_a_folder_is_one_table_whatever_the_order_of_its_columns(tmp_path, engin
         export(folder / "a.txt", "id,amount", "a,4")
     else:
         export_parquet(folder / "2024" / "b.parquet", amount=[5, 6], id=["b", "c"])
-        export_parquet(folder / "a.parquet", id=["a"], amount=["4"])
+        export_parquet(folder / "a.parquet", id=["a"], amount=[4.0])
     for ignored in ("_SUCCESS.csv", ".hidden.parquet", ".tmp/x.csv", "readme.md"):
         export(folder / ignored, "nonsense")
     staged = stage(
@@ -118,9 +118,9 @@ def test_a_folder_is_one_table_whatever_the_order_of_its_columns(tmp_path, engin
     )
     first, second = [file.name for file in staged.files]
     assert staged.rows == 3
-    assert [tuple(row.values()) for row in rows(staged.path)] == [
-        *[("5", "b", first, 1), ("6", "c", first, 2)],
-        ("4", "a", second, 1),
+    assert [(float(row["amount"]), row["id"], row["_file"], row["_row"]) for row in rows(staged.path)] == [
+        *[(5, "b", first, 1), (6, "c", first, 2)],
+        (4, "a", second, 1),
     ]
 
 
@@ -199,7 +199,7 @@ def _damage(content):
             "is a truncated or damaged Parquet file: export it again",
         ),
         (lambda content: b"id,name\n1,a\n", 'is not Parquet: set `format = "csv"`, or export it again'),  # noqa: ARG005
-        (_damage, "cannot be read"),
+        (_damage, "is a truncated or damaged Parquet file"),
     ],
 )
 def test_bad_parquet_is_named_with_the_way_out(tmp_path, engine, spoil, says):
@@ -258,3 +258,13 @@ def test_what_a_program_writes_comes_back(tmp_path_factory, engine, values):
     assert [(row["x"], row["y"], row["_row"]) for row in rows(staged.path)] == [
         (*row, i) for i, row in enumerate(values, 1)
     ]
+
+
+def test_many_small_files_are_one_table(tmp_path, engine):
+    for i in range(203):
+        export(tmp_path / "orders" / f"{i:03}.csv", "customer,amount", f"{i},1", f"{i},2")
+
+    staged = stage(csv("orders"), tmp_path, tmp_path / "staged.parquet", engine=engine)
+
+    found = [(row["customer"], row["amount"], row["_file"], row["_row"]) for row in rows(staged.path)]
+    assert sorted(found) == sorted((f"{i}", f"{n}", f"{i:03}.csv", n) for i in range(203) for n in (1, 2))

@@ -148,13 +148,27 @@ def test_a_file_that_changed_or_comes_twice_asks_for_everything(shop):
     assert add() == Whole("day=0.parquet has changed or is gone")
 
 
-def test_other_columns_ask_for_everything(shop):
+def test_a_column_nobody_named_is_noted_and_left_out(shop):
     folder, add = shop
     write_day(folder / "raw", 1, [ON_TIME])
     path = folder / "raw" / "day=1.parquet"
     pq.write_table(pq.read_table(path).append_column("shade", pa.array(["red"])), path)
 
-    assert add() == Whole("new files of transactions have other columns, or of other types")
+    report = add()
+
+    assert "transactions: column 'shade' is left out: some files have it (day=1.parquet)" in report.notes[0]
+    assert "shade" not in report.columns["transactions"]
+
+
+def test_columns_of_another_type_ask_for_everything(shop):
+    folder, add = shop
+    write_day(folder / "raw", 1, [ON_TIME])
+    path = folder / "raw" / "day=1.parquet"
+    table = pq.read_table(path)
+    amounts = table["amount"].cast(pa.float64())
+    pq.write_table(table.set_column(table.column_names.index("amount"), "amount", amounts), path)
+
+    assert add() == Whole("new files of transactions lack columns, or have some of other types")
 
 
 def test_new_lines_that_break_a_rule_are_told_as_ever(shop):

@@ -16,7 +16,7 @@ class RepairDone(FrozenModel):
     column: str = Field(
         description="The column of the source file; empty where the fault is of the whole row."
     )
-    rows: int
+    rows: int = Field(description="Of `damaged_file`, files: their rows cannot be counted.")
     action: str = Field(description="`dropped`, `kept` or `made missing`.")
     examples: tuple[str, ...] = Field(description="A few of them, with file, row and value.")
 

@@ -15,18 +15,18 @@ from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ContractError, SourceError
 from churnops.sources import customers, orders, rules, transactions
 from churnops.sources.files import Staged, stage
-from churnops.sources.fit import misfits
+from churnops.sources.fit import misfits, named_columns
+from churnops.sources.headers import Only, Terms
 from churnops.sources.mapping import Kind, kind_of
 from churnops.sources.notes import notes
-from churnops.sources.repairs import CleanReport, RowCount
+from churnops.sources.repairs import CleanReport, Repair, RowCount
 from churnops.sources.rules import Found, TypedTable
 
 OUTPUTS = {table.name: table for table in (*orders.TABLES, CUSTOMERS, LABELLED)}
 """What cleaning may write, each as `<name>.parquet`."""
 
 Source = Customers | Transactions
-Files = Mapping[str, Collection[str]]
-"""The names of files, by the source they are of."""
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def clean(config: DataConfig, engine: DuckDB, *, source_dir: Path, to: Path) -> 
         if problems:
             raise ContractError(config.name, problems)
         made = write_tables(typed, engine, work=work)
-        report = replace(report_of(typed), notes=notes_of(config, typed.columns, made, engine.query))
+        report = noted(config, report_of(typed), made, engine.query)
         for name in OUTPUTS:
             finished = to / f"{name}.parquet"
             if name in made:
@@ -86,14 +86,27 @@ def workbench(to: Path) -> Iterator[Path]:
 
 
 def type_rows(
-    config: DataConfig, engine: DuckDB, *, source_dir: Path, work: Path, only: Files | None = None
+    config: DataConfig,
+    engine: DuckDB,
+    *,
+    source_dir: Path,
+    work: Path,
+    only: Mapping[str, Only] | None = None,
 ) -> Typed:
-    """Stage the sources of `config`, or `only` some files, in `work` and type their rows.
+    """Stage the sources of `config`, or `only` some, in `work` and type their rows.
 
     Raises SourceError, and ContractError where the config does not fit the files.
     """
     sources = {name: source for name, source in sources_of(config).items() if only is None or name in only}
-    staged = _stage(sources, engine, source_dir=source_dir, work=work, only=only or {})
+    terms = {
+        name: Terms(
+            frozenset(named_columns(source)),
+            config.repairs.damaged_file == "drop",
+            only[name] if only else None,
+        )
+        for name, source in sources.items()
+    }
+    staged = _stage(sources, terms, engine, source_dir=source_dir, work=work)
     columns = {name: _columns(one) for name, one in staged.items()}
     plans = _plan(config, sources, staged, engine=engine)
     addresses = {name: str(work / f"{name}.typed.parquet") for name in sources}
@@ -128,18 +141,36 @@ def report_of(typed: Typed) -> CleanReport:
     """The account of it, but for the notes."""
     return CleanReport(
         tables=typed.counts,
-        repairs=tuple(fault.repair for fault in typed.found),
+        repairs=(*_damaged(typed.staged), *(fault.repair for fault in typed.found)),
         notes=(),
         files={name: table.files for name, table in typed.staged.items()},
         columns=dict(typed.columns),
+        sparse={name: dict(table.sparse) for name, table in typed.staged.items()},
     )
 
 
-def notes_of(
-    config: DataConfig, columns: Mapping[str, Collection[str]], made: Mapping[str, str], query: Query
-) -> tuple[str, ...]:
-    """What is worth knowing of the tables that were made, and of sources with those columns."""
-    return (*_left_out(config, columns), *notes(made, query))
+def noted(config: DataConfig, report: CleanReport, made: Mapping[str, str], query: Query) -> CleanReport:
+    """The report with what is worth knowing of the tables that were `made`, and of their sources."""
+    found = (*_sparse(report.sparse), *_left_out(config, report.columns), *notes(made, query))
+    return replace(report, notes=found)
+
+
+def _damaged(staged: Mapping[str, Staged]) -> list[Repair]:
+    """Files that were left out: in place of rows, which nobody can count, the files are counted."""
+    return [
+        Repair(name, "damaged_file", "", len(table.damaged), "dropped", table.damaged[:_EXAMPLES])
+        for name, table in staged.items()
+        if table.damaged
+    ]
+
+
+def _sparse(sparse: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Columns that came or went from one file to another, and that the config does not name."""
+    return [
+        f"{name}: column '{column}' is left out: some files have it ({file}), others do not"
+        for name, columns in sparse.items()
+        for column, file in columns.items()
+    ]
 
 
 def _left_out(config: DataConfig, columns: Mapping[str, Collection[str]]) -> Iterator[str]:
@@ -147,7 +178,7 @@ def _left_out(config: DataConfig, columns: Mapping[str, Collection[str]]) -> Ite
     for name, source in sources_of(config).items():
         if not isinstance(source, Customers):
             continue
-        known = {*source.columns, *customers.named_columns(source)}
+        known = {*source.columns, *named_columns(source)}
         if unknown := [column for column in columns[name] if column not in known]:
             yield f"{name}: columns the config does not mention are left out: {', '.join(unknown)}"
 
@@ -173,17 +204,17 @@ def sources_of(config: DataConfig) -> dict[str, Source]:
 
 def _stage(
     sources: Mapping[str, Source],
+    terms: Mapping[str, Terms],
     engine: DuckDB,
     *,
     source_dir: Path,
     work: Path,
-    only: Files,
 ) -> dict[str, Staged]:
     staged, errors = {}, []
     for name, source in sources.items():
         to = work / f"{name}.staged.parquet"
         try:
-            staged[name] = stage(source, source_dir, to, engine=engine, only=only.get(name))
+            staged[name] = stage(source, source_dir, to, engine=engine, terms=terms[name])
         except SourceError as error:
             errors.append(error)
     if errors:

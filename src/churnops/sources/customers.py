@@ -6,7 +6,7 @@ from churnops.contracts.table import Query, quoted
 from churnops.data_config import AttributeColumn, Customers, Label, Repairs
 from churnops.sources import mapping
 from churnops.sources.csv_text import literal
-from churnops.sources.files import FILE, ROW
+from churnops.sources.headers import FILE, ROW
 from churnops.sources.mapping import Field, Kind
 from churnops.sources.rules import Rule, TypedTable, bad_number, bad_time, duplicates, missing_id
 

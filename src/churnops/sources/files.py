@@ -3,35 +3,34 @@
 import hashlib
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from churnops.contracts.table import quoted
 from churnops.data_config import SourceTable
 from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import EngineError, SourceError
 from churnops.sources import csv_text
 from churnops.sources.csv_text import literal
-
-FILE, ROW = "_file", "_row"
-"""The columns staging adds: the file's name, and the row's number in it, from 1, counted below the header."""
+from churnops.sources.headers import (
+    ALL_ALIKE,
+    DAMAGED_PARQUET,
+    FILE,
+    ROW,
+    Header,
+    Terms,
+    common,
+    header_problems,
+    headers_of,
+)
 
 _UNION = " union all by name "
 _MOST_AT_ONCE = 200  # files in one query: planning it takes time that grows faster than their number
-_PARQUET = b"PAR1"
-_OTHERS = {
-    b"PK\x03\x04": "a zip or Excel file",
-    b"\xd0\xcf\x11\xe0": "an old Excel file",
-    b"%PDF": "a PDF file",
-    b"SQLite": "an SQLite database",
-    b"\x28\xb5\x2f\xfd": "a zstd file",
-    b"BZh": "a bzip2 file",
-}
 _ENDINGS = {
     "csv": tuple(f".{ending}{packed}" for ending in ("csv", "tsv", "txt") for packed in ("", ".gz")),
     "parquet": (".parquet",),
@@ -55,15 +54,36 @@ class Staged:
     rows: int
     columns: tuple[str, ...]
     files: tuple[SourceFile, ...]
+    damaged: tuple[str, ...] = ()
+    """Of each file that was left out as it could not be read: its name, and what is wrong with it."""
+    sparse: Mapping[str, str] = field(default_factory=dict)
+    """Columns that were left out, as not all files have them: of each, the first file that has it."""
+
+
+class _Damage(Exception):
+    """Files that cannot be read, and in words why, each time with the name."""
+
+    def __init__(self, files: Mapping[str, Sequence[str]]) -> None:
+        self.files = files
+        super().__init__(files)
 
 
 @dataclass(frozen=True)
-class _Csv:
-    """CSV files to read: under each name, where its text is now, and its columns."""
+class _Files:
+    """Files to read: under each name where it is now, and its header; `columns` are those that are taken."""
 
+    source: SourceTable
     paths: Mapping[str, Path]
-    headers: Mapping[str, list[str]]
-    delimiter: str
+    headers: Mapping[str, Header]
+    columns: tuple[str, ...]
+
+    def selects(self, scans: Mapping[str, str], row: str) -> list[str]:
+        """For each of `scans`, SQL by the files' names, all its rows and where each came from."""
+        taken = ", ".join(map(quoted, self.columns))
+        return [
+            f"select {taken}, {literal(name)} as {FILE}, {row} as {ROW} from {scan}"
+            for name, scan in scans.items()
+        ]
 
 
 def stage(
@@ -72,29 +92,36 @@ def stage(
     to: Path,
     *,
     engine: DuckDB | None = None,
-    only: Collection[str] | None = None,
+    terms: Terms = ALL_ALIKE,
 ) -> Staged:
     """Write the table at `source.path` (relative paths start at `source_dir`) to the Parquet file `to`.
 
-    Of a folder all files, or `only` those of some names. CSV columns stay text as written, an empty field is
-    null; Parquet columns keep their types. `FILE` and `ROW` follow. A stream. Raises SourceError naming every
-    file at fault; nothing is half-written.
+    CSV columns stay text as written, an empty field is null; Parquet columns keep their types. `FILE`
+    and `ROW` follow. A stream. Raises SourceError naming every file at fault; nothing is half-written.
     """
     engine = engine or DuckDB(spill_dir=to.parent)
-    files = list_files(source, source_dir)
-    if only is not None:
-        files = {name: path for name, path in files.items() if name in only}
-    headers = _headers(source, files)
+    files = {name: path for name, path in list_files(source, source_dir).items() if terms.takes_file(name)}
+    headers, damaged = headers_of(source, files)
+    if damaged and not (terms.drop_damaged and headers):
+        raise SourceError(source.path, [*_each(damaged), *header_problems(headers)])
     to.parent.mkdir(parents=True, exist_ok=True)
-    if source.format == "parquet":
-        rows = _stage_parquet(source, files, to, engine=engine)
-    else:
-        rows = _stage_csv(_Csv(files, headers, source.delimiter), source, to, engine=engine)
+    while True:
+        columns, sparse = common(source, headers, terms)
+        read = _Files(source, {name: files[name] for name in headers}, headers, columns)
+        try:
+            rows = _write(read, to, engine=engine)
+        except _Damage as damage:
+            if not terms.drop_damaged or damage.files.keys() >= headers.keys():
+                raise SourceError(source.path, _each(damage.files)) from damage
+            damaged |= damage.files
+            headers = {name: header for name, header in headers.items() if name not in damage.files}
+        else:
+            break
     if rows == 0:
         to.unlink()
         raise SourceError(source.path, ["has a header but no rows: export it again"])
-    columns = tuple(next(iter(headers.values())))
-    return Staged(to, rows, columns, _identities(files))
+    left_out = tuple(problems[0] for _, problems in sorted(damaged.items()))
+    return Staged(to, rows, columns, _identities(files), left_out, sparse)
 
 
 def identify(source: SourceTable, source_dir: Path) -> tuple[SourceFile, ...]:
@@ -119,75 +146,29 @@ def list_files(source: SourceTable, source_dir: Path) -> dict[str, Path]:
     return dict(sorted(shown.items()))
 
 
-def _headers(source: SourceTable, files: Mapping[str, Path]) -> dict[str, list[str]]:
-    """The columns of each file, in its own order; the same ones in all."""
-    problems: list[str] = []
-    headers: dict[str, list[str]] = {}
-    for name, path in files.items():
-        try:
-            headers[name] = _header(source, path)
-        except SourceError as error:
-            problems += [f"{name}: {problem}" for problem in error.problems]
-            continue
-        problems += [f"{name}: {problem}" for problem in _header_problems(headers[name])]
-    for column in dict.fromkeys(column for header in headers.values() for column in header if not problems):
-        lacking = [name for name, header in headers.items() if column not in header]
-        if lacking:
-            others = f" (and {len(lacking) - 1} more files)" if lacking[1:] else ""
-            problems.append(f"{lacking[0]}{others}: column '{column}' is missing, though other files have it")
-    if problems:
-        raise SourceError(source.path, problems)
-    return headers
+def _each(problems: Mapping[str, Sequence[str]]) -> list[str]:
+    return [problem for of in problems.values() for problem in of]
 
 
-def _header(source: SourceTable, path: Path) -> list[str]:
+def _write(files: _Files, to: Path, *, engine: DuckDB) -> int:
+    """The rows written; raises _Damage for files that cannot be read, once there is no doubt which."""
+    if files.source.format == "parquet":
+        return _write_parquet(files, to, engine=engine)
+    if not csv_text.needs_copy(files.source):
+        rows = _write_csv(files, to, engine=engine)
+        if rows is not None:
+            return rows
+    copies = {name: to.with_name(f"{to.name}.{os.getpid()}.{i}.copy") for i, name in enumerate(files.paths)}
     try:
-        with path.open("rb") as file:
-            start = file.read(max(map(len, _OTHERS)))
-    except OSError as error:
-        raise SourceError(path.name, [f"cannot be opened: {error.strerror}"]) from error
-    other = next((what for magic, what in _OTHERS.items() if start.startswith(magic)), "")
-    if not start:
-        raise SourceError(path.name, [csv_text.EMPTY])
-    if other:
-        raise SourceError(path.name, [f"is {other}: export it as CSV or Parquet"])
-    is_parquet = start.startswith(_PARQUET)
-    if is_parquet and source.format == "csv":
-        raise SourceError(path.name, ['is Parquet, not CSV: set `format = "parquet"`'])
-    if not is_parquet and source.format == "parquet":
-        raise SourceError(path.name, ['is not Parquet: set `format = "csv"`, or export it again'])
-    if source.format == "csv":
-        return csv_text.header(path, source)
-    try:
-        return list(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(path.name, ["is a truncated or damaged Parquet file: export it again"]) from error
-
-
-def _header_problems(names: Sequence[str]) -> list[str]:
-    if not any(names):
-        return ["the first line is blank: it must name the columns"]
-    # Names that differ in case only cannot be told apart in SQL.
-    repeated = [name for name, times in Counter(name.lower() for name in names).items() if times > 1 and name]
-    problems = [f"column {i} has no name in the header" for i, name in enumerate(names, 1) if not name]
-    problems += [f"the header names column '{name}' more than once" for name in repeated]
-    return problems + [f"column '{name}' must be renamed" for name in names if name.lower() in (FILE, ROW)]
-
-
-def _stage_parquet(source: SourceTable, files: Mapping[str, Path], to: Path, *, engine: DuckDB) -> int:
-    parts = [
-        f"select * exclude (file_row_number), {literal(name)} as {FILE}, file_row_number + 1 as {ROW}"
-        f" from read_parquet({literal(csv_text.glob_literal(path))}, file_row_number = true)"
-        for name, path in files.items()
-    ]
-    try:
-        return _write_all(parts, to, engine=engine)
-    except (
-        duckdb.InvalidInputException,
-        duckdb.SerializationException,
-        duckdb.NotImplementedException,
-    ) as error:
-        raise SourceError(source.path, [f"cannot be read: {_first_line(error)}"]) from error
+        _for_each(files.paths, lambda name, path: csv_text.plain_copy(path, files.source, to=copies[name]))
+        rows = _write_csv(replace(files, paths=copies), to, engine=engine)
+    finally:
+        for copy in copies.values():
+            copy.unlink(missing_ok=True)
+    if rows is None:
+        problem = "cannot be read as CSV: check its delimiter and quotation marks"
+        raise SourceError(files.source.path, [problem])
+    return rows
 
 
 def _write_all(selects: Sequence[str], to: Path, *, engine: DuckDB) -> int:
@@ -203,45 +184,60 @@ def _write_all(selects: Sequence[str], to: Path, *, engine: DuckDB) -> int:
         return engine.write(_UNION.join(parts), {}, str(to))
 
 
-def _stage_csv(files: _Csv, source: SourceTable, to: Path, *, engine: DuckDB) -> int:
-    if not csv_text.needs_copy(source):
-        rows = _write_csv(files, to, engine=engine)
-        if rows is not None:
-            return rows
-    copies = {name: to.with_name(f"{to.name}.{os.getpid()}.{i}.copy") for i, name in enumerate(files.paths)}
-    try:
-        for name, path in files.paths.items():
-            csv_text.plain_copy(path, source, to=copies[name])
-        rows = _write_csv(replace(files, paths=copies), to, engine=engine)
-    finally:
-        for copy in copies.values():
-            copy.unlink(missing_ok=True)
-    if rows is None:
-        raise SourceError(source.path, ["cannot be read as CSV: check its delimiter and quotation marks"])
-    return rows
-
-
-def _write_csv(files: _Csv, to: Path, *, engine: DuckDB) -> int | None:
-    """The rows written; None when DuckDB fails without a row to blame, as it does on mixed line endings."""
+def _write_parquet(files: _Files, to: Path, *, engine: DuckDB) -> int:
     scans = {
-        name: csv_text.Scan(path, tuple(files.headers[name]), files.delimiter)
+        name: f"read_parquet({literal(csv_text.glob_literal(path))}, file_row_number = true)"
         for name, path in files.paths.items()
     }
-    parts = [
-        f"select *, {literal(name)} as {FILE}, row_number() over () as {ROW} from {scan.sql()}"
-        for name, scan in scans.items()
-    ]
     try:
-        return _write_all(parts, to, engine=engine)
+        return _write_all(files.selects(scans, "file_row_number + 1"), to, engine=engine)
     except EngineError:
-        for path in files.paths.values():
-            csv_text.unpack(path)  # raises where the file, rather than the disk, is at fault
+        _for_each(files.paths, _read_parquet)  # raises where a file, rather than the disk, is at fault
+        raise
+    except duckdb.Error as error:  # garbled pages have no class of their own
+        _for_each(files.paths, _read_parquet)
+        raise SourceError(files.source.path, [f"cannot be read: {_first_line(error)}"]) from error
+
+
+def _read_parquet(name: str, path: Path) -> None:
+    """Read the whole content for nothing; raise SourceError for a damaged file."""
+    try:
+        with pq.ParquetFile(path) as file:
+            for _ in file.iter_batches():
+                pass
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(name, [DAMAGED_PARQUET]) from error
+
+
+def _write_csv(files: _Files, to: Path, *, engine: DuckDB) -> int | None:
+    """The rows written; None when DuckDB fails without a row to blame, as it does on mixed line endings."""
+    scans = {
+        name: csv_text.Scan(path, tuple(column for column, _ in files.headers[name]), files.source.delimiter)
+        for name, path in files.paths.items()
+    }
+    try:
+        sql = files.selects({name: scan.sql() for name, scan in scans.items()}, "row_number() over ()")
+        return _write_all(sql, to, engine=engine)
+    except EngineError:
+        _for_each(files.paths, lambda _, path: csv_text.unpack(path))  # as above
         raise
     except duckdb.InvalidInputException as error:
-        problems = [fault for name, scan in scans.items() for fault in scan.faults(name, engine)]
-        if problems:
-            raise SourceError(", ".join(files.paths), problems) from error
+        faults = {name: problems for name, scan in scans.items() if (problems := scan.faults(name, engine))}
+        if faults:
+            raise _Damage(faults) from error
         return None
+
+
+def _for_each(paths: Mapping[str, Path], work: Callable[[str, Path], None]) -> None:
+    """Do `work` on every file; raise _Damage naming all for which it raised SourceError."""
+    faults: dict[str, list[str]] = {}
+    for name, path in paths.items():
+        try:
+            work(name, path)
+        except SourceError as error:
+            faults[name] = [f"{name}: {problem}" for problem in error.problems]
+    if faults:
+        raise _Damage(faults)
 
 
 def _identities(files: Mapping[str, Path]) -> tuple[SourceFile, ...]:

@@ -17,13 +17,20 @@ RESERVED = ("customer_id", "as_of", "churned")
 
 def misfits(source: Customers | Transactions, *, kinds: Mapping[str, Kind], query: Query) -> list[str]:
     """In words, every way in which `source` does not fit a table that has the columns `kinds`."""
-    named = (transactions if isinstance(source, Transactions) else customers).named_columns(source)
+    named = named_columns(source)
     problems = [_missing(name, source, list(kinds)) for name in named if name not in kinds]
     for time in _times(source):
         problems += _time_problems(time, kinds.get(time.column, "other"), query)
     if isinstance(source, Customers):
         problems += _attribute_problems(source)
     return [f"{source.path}: {problem}" for problem in problems]
+
+
+def named_columns(source: Customers | Transactions) -> list[str]:
+    """The columns of the source that the config names and does not drop, each once."""
+    if isinstance(source, Transactions):
+        return transactions.named_columns(source)
+    return customers.named_columns(source)
 
 
 def _missing(name: str, source: SourceTable, present: list[str]) -> str:

@@ -17,8 +17,9 @@ from churnops.engines import parts_of
 from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ContractError
 from churnops.sources import orders, rules
-from churnops.sources.clean import Typed, notes_of, report_of, type_rows, workbench, write_tables
+from churnops.sources.clean import Typed, noted, report_of, type_rows, workbench, write_tables
 from churnops.sources.files import SourceFile
+from churnops.sources.headers import Only
 from churnops.sources.repairs import CleanReport, Repair, RowCount
 from churnops.writing import link_or_copy
 
@@ -77,7 +78,7 @@ def add_files(
             _place(parts_of(Path(earlier.tables[name])), to / f"{name}.parquet")
         report = _merged(earlier.report, report_of(typed), earlier.files)
         tables = {name: str(to / f"{name}.parquet") for name in earlier.tables}
-        return replace(report, notes=notes_of(config, report.columns, tables, engine.query))
+        return noted(config, report, tables, engine.query)
 
 
 def _place(parts: list[Path], to: Path) -> None:
@@ -88,8 +89,8 @@ def _place(parts: list[Path], to: Path) -> None:
     return None
 
 
-def _new(earlier: Growth) -> dict[str, list[str]] | Whole:
-    """The names of the new files, by source."""
+def _new(earlier: Growth) -> dict[str, Only] | Whole:
+    """The new files, by source, and the columns that were taken of those before."""
     files = earlier.files
     if files.keys() != earlier.report.files.keys() or _LINES not in files:
         return Whole("other tables than before")
@@ -98,18 +99,19 @@ def _new(earlier: Growth) -> dict[str, list[str]] | Whole:
         return Whole(f"{gone[0]} has changed or is gone")
     if len(parts_of(Path(earlier.tables[ORDERS.name]))) >= _MOST_PARTS:
         return Whole(f"files were added {_MOST_PARTS - 1} times")
-    new = {_LINES: [file.name for file in files[_LINES] if file not in before]}
-    if not new[_LINES]:
+    if now == before:
         return Whole("no new file of transactions")
+    names, columns = (file.name for file in now - before), earlier.report.columns[_LINES]
+    new = {_LINES: Only(frozenset(names), frozenset(columns))}
     if _PEOPLE in files and files[_PEOPLE] != earlier.report.files[_PEOPLE]:
-        new[_PEOPLE] = [file.name for file in files[_PEOPLE]]
+        new[_PEOPLE] = Only()
     return new
 
 
 def _other_columns(earlier: Growth, typed: Typed) -> Whole | None:
     if typed.columns[_LINES] == earlier.report.columns[_LINES]:
         return None
-    return Whole("new files of transactions have other columns, or of other types")
+    return Whole("new files of transactions lack columns, or have some of other types")
 
 
 def _late(earlier: Growth, typed: Typed, query: Query) -> Whole | None:
@@ -154,16 +156,15 @@ def _merged(
         notes=(),
         files=dict(files),
         columns=before.columns | added.columns,
+        sparse=before.sparse | added.sparse | {_LINES: added.sparse[_LINES] | before.sparse[_LINES]},
     )
 
 
 def _summed(repairs: list[Repair]) -> Iterator[Repair]:
     """Repairs by one rule as one."""
-    for _, same in itertools.groupby(sorted(repairs, key=_rule), key=_rule):
-        found = list(same)
-        examples = tuple(itertools.chain.from_iterable(one.examples for one in found))[:_EXAMPLES]
-        yield replace(found[0], rows=sum(one.rows for one in found), examples=examples)
-
-
-def _rule(repair: Repair) -> tuple[str, str, str]:
-    return repair.table, repair.rule, repair.column
+    by_rule: dict[tuple[str, str, str], list[Repair]] = {}
+    for one in repairs:
+        by_rule.setdefault((one.table, one.rule, one.column), []).append(one)
+    for same in by_rule.values():
+        examples = tuple(itertools.chain.from_iterable(one.examples for one in same))[:_EXAMPLES]
+        yield replace(same[0], rows=sum(one.rows for one in same), examples=examples)

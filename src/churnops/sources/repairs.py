@@ -16,6 +16,7 @@ class Repair:
     column: str
     """Empty where the rule is about whole rows."""
     rows: int
+    """Of `damaged_file`, files: their rows cannot be counted."""
     action: str
     """`dropped`, `kept` or `made missing`."""
     examples: tuple[str, ...]
@@ -40,6 +41,8 @@ class CleanReport:
     files: dict[str, tuple[SourceFile, ...]]
     columns: dict[str, dict[str, str]]
     """Of the sources as they came: types by name."""
+    sparse: dict[str, dict[str, str]]
+    """Columns that were left out, as not all files have them: of each, a file that has it."""
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON has it."""

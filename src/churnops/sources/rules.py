@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from churnops.contracts.table import Query, quoted
 from churnops.data_config import TimeColumn
 from churnops.sources import mapping
-from churnops.sources.files import FILE, ROW
+from churnops.sources.headers import FILE, ROW
 from churnops.sources.mapping import Field, Kind
 from churnops.sources.repairs import Repair
 

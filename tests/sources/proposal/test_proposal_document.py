@@ -82,6 +82,7 @@ def test_keys_that_mean_nothing_here_are_left_out():
     said = tomllib.loads(text)
     assert set(said["customers"]) == {"path", "format", "delimiter", "id_format", "id", "label", "columns"}
     assert set(said["repairs"]) == {
+        "damaged_file",
         "exact_duplicates",
         "missing_id",
         "bad_number",

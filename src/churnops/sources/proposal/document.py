@@ -34,6 +34,7 @@ _MEANS = {
     "transactions.discount": "money taken off the line",
     "transactions.category": "what kind of thing was bought",
     "transactions.cancelled": "what marks a line that is no purchase",
+    "repairs.damaged_file": "drop or error",
     "repairs.exact_duplicates": "drop, keep or error",
     "repairs.missing_id": "drop or error",
     "repairs.bad_time": "drop or error",

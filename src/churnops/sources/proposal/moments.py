@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from churnops.sources import mapping
-from churnops.sources.files import FILE, ROW
+from churnops.sources.headers import FILE, ROW
 from churnops.sources.proposal.inquiry import Inquiry, Question
 from churnops.sources.proposal.names import TIME, rank
 from churnops.sources.proposal.profile import Column, Profile, TimeFit

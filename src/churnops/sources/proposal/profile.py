@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from churnops.contracts.table import Query
 from churnops.data_config import SourceTable
 from churnops.sources import mapping
-from churnops.sources.files import FILE, ROW, Staged
+from churnops.sources.files import Staged
+from churnops.sources.headers import FILE, ROW
 from churnops.sources.mapping import Field, Kind, kind_of
 from churnops.sources.proposal.dates import possible_formats
 
