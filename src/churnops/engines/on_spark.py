@@ -20,8 +20,7 @@ import pyarrow as pa
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.logger import PySparkLogger
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructField, StructType, TimestampNTZType, TimestampType
+from pyspark.sql import SparkSession
 
 from churnops.contracts.table import quoted
 from churnops.errors import ConfigError, EngineError
@@ -72,13 +71,13 @@ class Spark:
         What was there is replaced. Sorted results stay sorted in the order of the files' names.
         """
         with self._views(tables) as session:
-            _zoneless(session.sql(sql)).write.mode("overwrite").parquet(address_of(to))
+            session.sql(sql).write.mode("overwrite").parquet(address_of(to))
             return session.read.parquet(address_of(to)).count()  # of the files' footers
 
     def query(self, sql: str, tables: Mapping[str, str]) -> pa.Table:
         """Run `sql` and return its (small) result."""
         with self._views(tables) as session:
-            return _zoneless(session.sql(sql)).toArrow()
+            return session.sql(sql).toArrow()
 
     def explain(self, sql: str, tables: Mapping[str, str]) -> str:
         """The plan Spark has for `sql`, as it stands before it runs."""
@@ -122,19 +121,10 @@ def address_of(address: str) -> str:
     return Path(address).resolve().as_uri()
 
 
-def _zoneless(frame: DataFrame) -> DataFrame:
-    """Instants without a zone: `date_trunc` gives them the session's, which is UTC."""
-    fields = [
-        StructField(one.name, TimestampNTZType(), one.nullable)
-        if isinstance(one.dataType, TimestampType)
-        else one
-        for one in frame.schema
-    ]
-    return frame if fields == frame.schema.fields else frame.to(StructType(fields))
-
-
 def _reach(master: str) -> None:
     """Raise ConfigError where nobody answers at a standalone master: Spark itself would try for a minute."""
+    if not re.fullmatch(r"(local(\[.+\])?|spark://.+|yarn|k8s://.+)?", master):
+        raise ConfigError("--master", [f"{master}: is none: spark://host:7077, yarn, k8s://..., local[*]"])
     if not master.startswith("spark://"):
         return
     for address in master.removeprefix("spark://").split(","):
