@@ -74,7 +74,7 @@ def make_orders(path: Path, *, rows: int, customer: str, days: int) -> str:
         from (select range as i,
                      timestamp '{NOON}' - to_seconds(1 + range * 7919 % ({days} * 86400)) as happened
               from range({rows}))
-    """
+    """  # noqa: S608 - our own numbers
     DuckDB("2GB", path.parent / "spill").write(sql, {}, str(path))
     return str(path)
 

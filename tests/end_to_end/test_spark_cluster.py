@@ -73,7 +73,7 @@ def brand(tmp_path_factory):
 
 
 def compared(folder, config, address, spark, tmp_path):
-    """Run `config` on local files with DuckDB, and on S3 with Spark; what both left, as hashes and metrics."""
+    """Run `config` on local files with DuckDB, and on S3 with Spark; the hashes and metrics of both."""
     name = config.stem
     client = s3_client(address)
     for path in folder.glob("*.*"):
@@ -90,12 +90,11 @@ def compared(folder, config, address, spark, tmp_path):
         churnops("features", config, data_dir=tmp_path / where, **settings)
         lake = Lake(Storage(str(settings["lake"])))
         result = json.loads((tmp_path / where / "runs" / name / "result.json").read_text())
+        made = {dataset: lake.version(dataset) for dataset in lake.datasets()}
         yield {
-            "content": {dataset: lake.version(dataset).sha256 for dataset in lake.datasets()},
+            "content": {dataset: version.sha256 for dataset, version in made.items()},
             "candidates": [(one["name"], one["metrics"]) for one in result["candidates"]],
-            "engines": {
-                lake.version(dataset).engine for dataset in lake.datasets() if "clean" not in dataset
-            },
+            "engines": {version.engine for dataset, version in made.items() if "clean" not in dataset},
         }
 
 

@@ -118,7 +118,7 @@ def address_of(address: str) -> str:
     """An address as Hadoop's file systems have it."""
     if address.startswith("s3://"):
         return f"s3a://{address.removeprefix('s3://')}"
-    return Path(address).resolve().as_uri()
+    return f"file://{Path(address).resolve()}"  # Hadoop takes an escaped `=` for a name
 
 
 def _reach(master: str) -> None:
