@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from churnops.contracts.tables import ORDERS
 from churnops.data_config import DataConfig
+from churnops.engines.on_duckdb import DuckDB
 
 NOON = dt.datetime(2024, 4, 10)  # a UTC instant, as tables have it
 _SCHEMA = pa.schema([(column.name, column.type) for column in ORDERS.columns])
@@ -57,6 +58,24 @@ def write_orders(path: Path, *orders: Order) -> str:
         for one in orders
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), path)
+    return str(path)
+
+
+def make_orders(path: Path, *, rows: int, customer: str, days: int) -> str:
+    """Write so many orders of the last so many days before `NOON`, made by DuckDB; their address.
+
+    `customer` is SQL of a row's number `i`.
+    """
+    sql = f"""
+        select {customer} as customer_id, happened as event_timestamp, happened as available_at,
+               i % 50 = 0 as is_return, cast(i % 9973 / 100e0 as decimal(18, 4)) as amount,
+               cast(i % 7 as decimal(18, 4)) as discount, cast(1 + i % 3 as integer) as lines,
+               cast(i % 2 as integer) as new_categories, cast(i % 1000000 as bigint) as gap_seconds
+        from (select range as i,
+                     timestamp '{NOON}' - to_seconds(1 + range * 7919 % ({days} * 86400)) as happened
+              from range({rows}))
+    """  # noqa: S608 - our own numbers
+    DuckDB("2GB", path.parent / "spill").write(sql, {}, str(path))
     return str(path)
 
 

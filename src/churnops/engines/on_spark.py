@@ -1,38 +1,47 @@
 """Spark: the engine of purchases that no longer fit one machine. Executors read and write the tables.
 
 Everything about the cluster beyond its address (memory, jars, the storage's connector) is Spark's own
-business: `spark-submit` options and `spark-defaults.conf`.
+business: `spark-submit` options and `spark-defaults.conf`. No Python runs on executors: all work is SQL.
 """
 
+import atexit
 import functools
 import os
-import sys
+import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import CRITICAL
 from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import Observation, SparkSession
-from pyspark.sql import functions as fn
+from pyspark.logger import PySparkLogger
+from pyspark.sql import SparkSession
 
 from churnops.contracts.table import quoted
-from churnops.errors import EngineError
+from churnops.errors import ConfigError, EngineError
 
 _MEANING = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.timestampType": "TIMESTAMP_NTZ",  # an instant has no zone, as in our tables
     "spark.sql.ansi.enabled": "true",  # what overflows or cannot be cast is an error
     "spark.sql.ansi.doubleQuotedIdentifiers": "true",
+    "spark.sql.adaptive.enabled": "true",  # the parts of a shuffle get their size from the data
     "spark.sql.parquet.compression.codec": "zstd",
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
 """What our SQL takes for granted."""
 
-_QUIET = {"spark.ui.showConsoleProgress": "false", "spark.log.level": "ERROR"}
+_QUIET = {
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.defaultJavaOptions": "-Dlog4j2.configurationFile="
+    + Path(__file__).with_name("log4j2.properties").as_uri(),
+}
+"""Of a Spark that this process starts: what goes wrong is told by our errors."""
+
 _ALONE = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -40,10 +49,17 @@ _ALONE = {
 }
 """Of a Spark within this process: nobody else shall talk to it."""
 
+_JAVA = "needs Java 17 or newer: apt-get install openjdk-17-jre-headless, or set JAVA_HOME"
+_CONNECT_SECONDS = 10
+
 
 @dataclass(frozen=True)
 class Spark:
-    """Runs SQL on `master`; under `spark-submit`, which names one, leave it empty."""
+    """Runs SQL on `master`; under `spark-submit`, which names one, leave it empty.
+
+    A process has one session, stopped when it ends. Methods raise EngineError, which names a file that cannot
+    be read, and ConfigError where Spark cannot be had.
+    """
 
     master: str = "local[*]"
     name: ClassVar[str] = "spark"
@@ -55,10 +71,8 @@ class Spark:
         What was there is replaced. Sorted results stay sorted in the order of the files' names.
         """
         with self._views(tables) as session:
-            counted = Observation()
-            frame = session.sql(sql).observe(counted, fn.count(fn.lit(1)).alias("n_rows"))
-            frame.write.mode("overwrite").parquet(address_of(to))
-            return int(counted.get["n_rows"])
+            session.sql(sql).write.mode("overwrite").parquet(address_of(to))
+            return session.read.parquet(address_of(to)).count()  # of the files' footers
 
     def query(self, sql: str, tables: Mapping[str, str]) -> pa.Table:
         """Run `sql` and return its (small) result."""
@@ -73,26 +87,30 @@ class Spark:
 
     @functools.cached_property
     def _session(self) -> SparkSession:
-        # Workers would take whichever `python3` comes first on their path.
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        _reach(self.master)
+        PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(CRITICAL)  # it repeats what errors say
         options: dict[str, bool | float | int | str | None] = {
-            **_QUIET,
             **_MEANING,
             **_storage(),
+            **(_QUIET if self.master else {}),
             **(_ALONE if self.master.startswith("local") else {}),
         }
         builder = SparkSession.builder.appName("churnops").config(map=options)
-        return (builder.master(self.master) if self.master else builder).getOrCreate()
+        session = (builder.master(self.master) if self.master else builder).getOrCreate()
+        atexit.register(session.stop)
+        return session
 
     @contextmanager
     def _views(self, tables: Mapping[str, str]) -> Iterator[SparkSession]:
-        """The session, on which each name of `tables` is a view; its errors as EngineError."""
+        """The session, on which each name of `tables` is a view; its errors as ours."""
         try:
             session = self._session
             for name, address in tables.items():
                 session.read.parquet(address_of(address)).createOrReplaceTempView(quoted(name))
             yield session
         except (PySparkException, Py4JError) as error:
+            if "JAVA_GATEWAY_EXITED" in str(error):
+                raise ConfigError("--engine", [f"spark: Java did not start it; it {_JAVA}"]) from error
             raise EngineError(f"Spark ({self.master or 'spark-submit'}): {_told(error)}") from error
 
 
@@ -100,7 +118,26 @@ def address_of(address: str) -> str:
     """An address as Hadoop's file systems have it."""
     if address.startswith("s3://"):
         return f"s3a://{address.removeprefix('s3://')}"
-    return Path(address).resolve().as_uri()
+    return f"file://{Path(address).resolve()}"  # Hadoop takes an escaped `=` for a name
+
+
+def _reach(master: str) -> None:
+    """Raise ConfigError where nobody answers at a standalone master: Spark itself would try for a minute."""
+    if not re.fullmatch(r"(local(\[.+\])?|spark://.+|yarn|k8s://.+)?", master):
+        raise ConfigError("--master", [f"{master}: is none: spark://host:7077, yarn, k8s://..., local[*]"])
+    if not master.startswith("spark://"):
+        return
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        if not (host and port.isdigit()):
+            raise ConfigError("--master", [f"{master}: is no address: spark://host:7077"])
+        try:
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        except OSError as error:
+            reason = error.strerror or error
+        else:
+            return
+    raise ConfigError("--master", [f"{master}: no master answers there ({reason})"])
 
 
 def _storage() -> dict[str, str]:
@@ -123,5 +160,7 @@ def _told(error: Exception) -> str:
             "has no S3 connector: add `spark.jars.packages org.apache.hadoop:hadoop-aws:<its Hadoop version>`"
             " to spark-defaults.conf"
         )
-    causes = [line.partition("Caused by:")[2].strip() for line in text.splitlines() if "Caused by:" in line]
-    return causes[-1] if causes else next((line for line in text.splitlines() if line.strip()), repr(error))
+    causes = re.findall(r"^(?:Caused by)?: (.+)$", text, flags=re.MULTILINE)
+    cause = causes[-1] if causes else next((line for line in text.splitlines() if line.strip()), repr(error))
+    damaged = re.search(r"\[FAILED_READ_FILE\S* Encountered error while reading file (\S+?)\.?\s", text)
+    return f"{damaged[1]}: is truncated or damaged: {cause}" if damaged else str(cause)

@@ -64,7 +64,7 @@ def build_labelled(engine: Engine, labelled: str, config: DataConfig, *, to: str
     features = declared(config)
     query = f"""
         select customer_id, as_of, churned, {_selected(features)}
-        from labelled as {ATTRIBUTES} order by as_of, customer_id
+        from labelled as {ATTRIBUTES} order by as_of nulls last, customer_id
     """
     built = _write(engine, {LABELLED.name: labelled}, query, features=features, to=to)
     check(DATASET, engine.query, to)
@@ -84,7 +84,7 @@ def build_attributes(
     chosen = f"where as_of = timestamp '{as_of}'" if dated and as_of else ""
     query = f"""
         select customer_id, {instant}, {_selected(features)}
-        from customers as {ATTRIBUTES} {chosen} order by as_of, customer_id
+        from customers as {ATTRIBUTES} {chosen} order by as_of nulls last, customer_id
     """
     return _write(engine, {CUSTOMERS.name: customers}, query, features=features, to=to)
 

@@ -46,6 +46,11 @@ def instant(when: dt.datetime) -> str:
     return f"timestamp '{when:%Y-%m-%d %H:%M:%S.%f}'"
 
 
+def midnight(column: str) -> str:
+    """SQL of the UTC midnight at or before an instant; Spark gives it a zone, unless it is cast."""
+    return f"cast(date_trunc('day', {column}) as timestamp)"
+
+
 def snapshots_query(aggregates: Sequence[Aggregate], as_ofs: Sequence[dt.datetime]) -> str:
     """SQL over `orders`: `customer_id`, `as_of` and each aggregate by name, for ascending `as_ofs`.
 

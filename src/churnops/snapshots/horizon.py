@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from churnops.errors import NotEnoughData
+from churnops.snapshots.aggregates import midnight
 
 _WEEK = 7  # horizons are whole weeks, so that each holds every weekday equally often
 _CUSTOMARY = (30, 60, 90, 91, 180, 365)  # shown beside the whole weeks, because people ask for them
@@ -26,9 +27,9 @@ def gaps_query() -> str:
     last event of the data. Returns are not purchases.
     """
     # Whole days by `extract` from an interval: the one spelling of it that DuckDB and Spark read alike.
-    return """
+    return f"""
         with purchases as (
-            select customer_id, event_timestamp, date_trunc('day', event_timestamp) as purchase_day
+            select customer_id, event_timestamp, {midnight("event_timestamp")} as purchase_day
             from orders where not is_return
         ),
         silences as (
@@ -37,7 +38,7 @@ def gaps_query() -> str:
                 lead(purchase_day) over (partition by customer_id order by event_timestamp) as next_day
             from purchases
         ),
-        ends as (select date_trunc('day', max(event_timestamp)) + interval 1 day as end_day from orders),
+        ends as (select {midnight("max(event_timestamp)")} + interval 1 day as end_day from orders),
         gaps as (
             select
                 cast(extract(day from (coalesce(next_day, end_day) - purchase_day)) as bigint) as gap_days,
@@ -51,11 +52,11 @@ def gaps_query() -> str:
 
 def history_query() -> str:
     """One row: `history_days`, UTC days from first event to last, both included; null without events."""
-    return """
+    return f"""
         with span as (
             select
-                date_trunc('day', min(event_timestamp)) as first_day,
-                date_trunc('day', max(event_timestamp)) as last_day
+                {midnight("min(event_timestamp)")} as first_day,
+                {midnight("max(event_timestamp)")} as last_day
             from orders
         )
         select cast(extract(day from (last_day - first_day)) as bigint) + 1 as history_days from span

@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from churnops.data_config import Churn, Snapshots, Split
 from churnops.errors import ConfigError, NotEnoughData
+from churnops.snapshots.aggregates import midnight
 
 _TEST_SHARE = 0.2  # of the rows of a dated table; validation gets as much
 
@@ -33,9 +34,9 @@ class TimePlan:
 
 def history_query() -> str:
     """SQL over `orders`: one row, `first_event` and `end`, the midnight after the last event (or nulls)."""
-    return """
+    return f"""
         select min(event_timestamp) as first_event,
-               date_trunc('day', max(event_timestamp)) + interval 1 day as "end"
+               {midnight("max(event_timestamp)")} + interval 1 day as "end"
         from orders
     """
 
@@ -43,9 +44,9 @@ def history_query() -> str:
 def gap_query() -> str:
     """SQL over `orders`: the longest time in which nobody bought, from the midnight `gap_start` to before the
     midnight `gap_end`; no row where somebody bought on every day from the first to the last."""
-    return """
+    return f"""
         with days as (
-            select distinct date_trunc('day', event_timestamp) as on_day from orders where not is_return),
+            select distinct {midnight("event_timestamp")} as on_day from orders where not is_return),
         followed as (select on_day, lead(on_day) over (order by on_day) as next_day from days),
         gaps as (
             select on_day + interval 1 day as gap_start, next_day as gap_end,
@@ -127,7 +128,7 @@ def dates_query() -> str:
     """SQL over `labelled`: `as_of`, `n_rows` and `n_churned`, one row per `as_of`, ascending."""
     return """
         select as_of, count(*) as n_rows, count(*) filter (where churned) as n_churned
-        from labelled group by as_of order by as_of
+        from labelled group by as_of order by as_of nulls last
     """
 
 

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +111,17 @@ def write_json(path: Path, value: Any) -> None:
 @functools.cache
 def code_fingerprint() -> str:
     """A hash of churnops' own source files: what other code made is not kept."""
-    root = Path(churnops.__file__).parent
-    files = sorted(path for path in root.rglob("*") if path.suffix in {".py", ".html"})
-    return _digest({str(path.relative_to(root)): _sha256(path) for path in files})
+    return _digest(dict(sorted(_code(files(churnops)))))
+
+
+def _code(folder: Traversable, below: str = "") -> Iterator[tuple[str, str]]:
+    """The name and hash of each file; the package may be a zip, as `spark-submit` is given it."""
+    for one in folder.iterdir():
+        name = f"{below}{one.name}"
+        if one.is_dir():
+            yield from _code(one, f"{name}/")
+        elif name.endswith((".py", ".html")):
+            yield name, hashlib.sha256(one.read_bytes()).hexdigest()
 
 
 def _is_whole(done: Done) -> bool:
@@ -125,10 +135,6 @@ def _is_whole(done: Done) -> bool:
 def _sizes(folder: Path) -> dict[str, int]:
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != STAMP)
     return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(files)}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _digest(value: Any) -> str:
