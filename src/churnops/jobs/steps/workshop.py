@@ -118,6 +118,13 @@ class Workshop:
             version = self.lake.publish(draft, self._upload(done.folder, draft), made)
         return Published(done.folder, done.key, version, self.lake.addresses(version))
 
+    def fetched(self, version: Version) -> Published:
+        """A version that another step published, maybe on another machine."""
+        step = f"fetched/{version.dataset.removeprefix(f'{self.name}/')}"
+        depends_on = {"version": version.number, "folder": version.folder}
+        done = self.ledger.step(step, depends_on, lambda to: self.lake.fetch(version, to))
+        return Published(done.folder, version.key, version, self.lake.addresses(version))
+
     def _upload(self, folder: Path, draft: Draft) -> dict[str, Content]:
         """Bring the files of a finished step to the draft, but for tables that are there; what each holds."""
         written = self.lake.tables_of(draft)
