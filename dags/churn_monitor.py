@@ -1,7 +1,7 @@
 """Whether a day is scored, from the newest features, from the newest purchases; the last of four.
 
-`churn_monitor` follows scores. `churn_overdue` comes by the clock: a day of which nothing was made has no event
-that could be followed. Both fail, and say so, where the day is missing or stale.
+`churn_monitor` follows scores. `churn_overdue` comes by the clock: a day of which nothing was made has no
+event that could be followed. Both fail, and say so, where the day is missing or stale.
 """
 
 from airflow.sdk import DAG

@@ -23,9 +23,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from churn_deployment import DEPLOYMENT, Brand
 
 DAY = "{{ params.as_of or dag_run.partition_key or (dag_run.data_interval_end or dag_run.run_after) | ds }}"
-"""The day that a run is for: the one asked for by hand, that of the event it follows, or that of the clock."""
+"""The day that a run is for: the one asked for by hand, that of the event it follows, or the clock's."""
 FINAL = frozenset({2, 3})
-"""Exit codes that no other try mends: data, a config or a bundle is at fault. Every other is tried again: 4 is
+"""Exit codes that no other try mends: data, a config or a bundle is at fault. Others are tried again: 4 is
 another process at work, 6 a lake that cannot be reached."""
 
 _log = logging.getLogger(__name__)

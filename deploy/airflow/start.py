@@ -1,8 +1,8 @@
 """Airflow on this machine: scheduler, DAG processor and API server, on the loopback interface, until Ctrl-C.
 
 Run by the Python of Airflow's environment. The database is SQLite in AIRFLOW_HOME, or the one that
-AIRFLOW__DATABASE__SQL_ALCHEMY_CONN names. A part that ends is started again, as a cluster would: the scheduler
-ends when its database is gone for long.
+AIRFLOW__DATABASE__SQL_ALCHEMY_CONN names. A part that ends is started again, as a cluster would: the
+scheduler ends when its database is gone for long.
 """
 
 import json
