@@ -22,6 +22,7 @@ class InPod(Announcing, KubernetesPodOperator):
             on_finish_action="delete_succeeded_pod",
             **fields,
         )
+        self.words = words
         self.as_of = as_of
 
     def cleanup(self, *of: Any, **named: Any) -> None:

@@ -41,7 +41,9 @@ def parse(words):
 
 
 def options(verb):
-    return {name for parameter in COMMANDS.commands[verb].params for name in parameter.opts} | {"--help"}
+    command = COMMANDS.commands[verb]
+    commands = [command, *getattr(command, "commands", {}).values()]  # `lake` has verbs of its own
+    return {name for one in commands for parameter in one.params for name in parameter.opts} | {"--help"}
 
 
 @pytest.fixture(params=DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
         ),
         "dags": {dag.dag_id: _told(dag) for dag in bag.dags.values()},
     }
-    print(json.dumps(found))  # noqa: T201
+    print(json.dumps(found))
 
 
 def _told(dag):

@@ -137,26 +137,7 @@ def test_a_setting_that_is_none_is_an_error_that_airflow_shows(tmp_path, setting
 
 
 def test_an_exit_code_that_stays_fails_a_pods_task_at_once(tmp_path):
-    script = """
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from kubernetes.client import models as k8s
-from churn_pods import InPod
-def ended(code):
-    state = k8s.V1ContainerState(terminated=k8s.V1ContainerStateTerminated(exit_code=code))
-    told = dict(image="", image_id="", ready=False, restart_count=0)
-    base = k8s.V1ContainerStatus(name="base", state=state, **told)
-    status = k8s.V1PodStatus(phase="Failed", container_statuses=[base])
-    spec = k8s.V1PodSpec(containers=[k8s.V1Container(name="base")])
-    return k8s.V1Pod(metadata=k8s.V1ObjectMeta(name="p", namespace="n"), spec=spec, status=status)
-for code in (2, 3, 4, 137):
-    task = InPod(task_id=f"t{code}", words=["score"], log_events_on_failure=False, config_file="none")
-    try:
-        task.cleanup(ended(code), ended(code))
-    except AirflowFailException:
-        print(code, "final")
-    except AirflowException:
-        print(code, "again")
-"""
-    said = python("-c", script, env=environment(tmp_path, PYTHONPATH=str(FOLDER)))
+    env = environment(tmp_path, PYTHONPATH=str(FOLDER))
+    said = python(Path(__file__).with_name("ended_pods.py"), env=env)
 
     assert said.splitlines()[-4:] == ["2 final", "3 final", "4 again", "137 again"]
