@@ -3,11 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AIRFLOW := .venv-airflow
 CONFIG ?= configs/data/cdnow.toml
 NAME ?= $(basename $(notdir $(CONFIG)))
 
 DEMO := var/demo
 DEMO_CUSTOMERS ?= 20000
+DEMO_DAY := 2024-06-24
 
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 TORCH := $(shell sed -n 's/^torch==//p' requirements/torch.txt)
@@ -17,8 +19,8 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-ex
 	--find-links $(CPU_WHEELS)/torch/ --pip-args "--retries 1"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tensorflow setup-spark setup-dev lock fmt lint types layers test test-tensorflow test-all check data demo \
-	run report serve bench clean
+.PHONY: help setup setup-tensorflow setup-spark setup-airflow setup-dev lock fmt lint types layers test test-tensorflow \
+	test-airflow test-all check data demo airflow run report serve bench clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r verb does; do \
@@ -29,6 +31,8 @@ setup: $(VENV)/.core ## install what the main job needs into .venv; PYTHON=pytho
 setup-tensorflow: $(VENV)/.tensorflow ## setup, and TensorFlow beside PyTorch
 
 setup-spark: $(VENV)/.spark ## setup, and Spark; it needs Java 17 or newer
+
+setup-airflow: $(AIRFLOW)/.airflow ## install Airflow, in an environment of its own: .venv-airflow
 
 setup-dev: $(VENV)/.dev ## setup, and what tests and checks need
 
@@ -61,6 +65,11 @@ $(VENV)/.spark: requirements/spark.txt $(VENV)/.core
 	$(PIP) --requirement requirements/spark.txt
 	@touch $@
 
+$(AIRFLOW)/.airflow: requirements/airflow.txt
+	$(PYTHON) -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip --disable-pip-version-check install --quiet --requirement requirements/airflow.txt
+	@touch $@
+
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.core
 	$(PIP) --requirement requirements/dev.txt
 	@touch $@
@@ -74,6 +83,7 @@ lock: setup-dev ## choose the exact versions again (requirements/*.txt); LOCK_WI
 		--output-file requirements/tensorflow.txt pyproject.toml
 	$(LOCK) $(LOCK_WITH) --extra spark --constraint requirements/dev.txt --output-file requirements/spark.txt pyproject.toml
 	$(LOCK) $(LOCK_WITH) --constraint requirements/jobs.txt --output-file requirements/serving.txt requirements/serving.in
+	$(LOCK) $(LOCK_WITH) --output-file requirements/airflow.txt requirements/airflow.in
 
 fmt: setup-dev ## format, and mend what can be mended
 	$(BIN)/ruff format .
@@ -99,7 +109,10 @@ TENSORFLOW_TESTS := tests/training/test_keras_mlp.py tests/seams/test_frameworks
 test-tensorflow: setup-dev setup-tensorflow ## install TensorFlow, and run its tests
 	$(BIN)/pytest -m tensorflow $(TENSORFLOW_TESTS)
 
-test-all: test test-tensorflow ## install everything, and run all tests
+test-airflow: setup-dev setup-airflow ## install Airflow, and run its tests on a real scheduler; needs PostgreSQL
+	$(BIN)/pytest -m airflow tests/dags
+
+test-all: test test-tensorflow test-airflow ## install everything, and run all tests
 
 check: lint types layers test ## lint, types, layers, test
 
@@ -111,6 +124,13 @@ demo: data ## the whole path on made-up customers: install, data, init, run, sco
 	$(BIN)/churnops run $(DEMO)/demo.toml
 	$(BIN)/churnops score $(DEMO)/demo.toml
 	@echo "The report: $(CURDIR)/var/runs/demo/report.html"
+
+# The demo's days are in the past, so no clock: a click, or the line that is printed, starts a day.
+airflow: data setup-airflow ## start Airflow with the DAGs and the demo data, on 127.0.0.1:8080, until Ctrl-C
+	$(BIN)/churnops init $(DEMO)/customers.csv $(DEMO)/transactions.csv --yes --force --name demo --out $(DEMO)/demo.toml
+	@echo "The newest day of the demo is $(DEMO_DAY): trigger churn_features_demo with as_of = $(DEMO_DAY)"
+	CHURN_SCHEDULE= CHURN_CHECK_SCHEDULE= CHURN_TRAIN_OPTIONS="--frameworks lightgbm" \
+		$(AIRFLOW)/bin/python deploy/airflow/start.py
 
 run: setup ## the main job: make run CONFIG=configs/data/yours.toml
 	$(BIN)/churnops run $(CONFIG)
@@ -127,4 +147,4 @@ bench: setup-dev ## run the benchmarks; minutes, and most of the memory
 
 clean: ## remove what tools left behind; keeps .venv and var/, where runs and the registry are
 	rm -rf build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find src tests benchmarks dags -name __pycache__ -prune -exec rm -rf {} +

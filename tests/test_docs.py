@@ -42,7 +42,7 @@ def parse(words):
 
 def options(verb):
     command = COMMANDS.commands[verb]
-    commands = [command, *getattr(command, "commands", {}).values()]
+    commands = [command, *getattr(command, "commands", {}).values()]  # `lake` has verbs of its own
     return {name for one in commands for parameter in one.params for name in parameter.opts} | {"--help"}
 
 

@@ -26,8 +26,12 @@ app = typer.Typer(
     rich_markup_mode=None,  # any markup would swallow <name> or [default]
 )
 
-lake_app = typer.Typer(help="List the lake's versions, show one, delete what nobody needs.")
-app.add_typer(lake_app, name="lake", no_args_is_help=True)
+lake_app = typer.Typer(
+    help="List, show, check and clear away what was published.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(lake_app, name="lake")
 
 ConfigFile = Annotated[Path, typer.Argument(help="A file of configs/data/, as `churnops init` writes it.")]
 AsOf = Annotated[
@@ -258,6 +262,10 @@ def score(
     customers: Annotated[
         str | None, typer.Option(help="Score this customer table in place of the config's.")
     ] = None,
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Only score features that the lake has, made from its newest."),
+    ] = False,
     engine: EngineName = None,
     master: Master = None,
 ) -> None:
@@ -265,8 +273,15 @@ def score(
     from churnops.jobs.score import Request, score
     from churnops.progress import shown
 
-    today = dt.datetime.now(dt.UTC).date()
-    request = Request(_config(config), today, as_of=_day(as_of), bundle=bundle, to=out, customers=customers)
+    request = Request(
+        _config(config),
+        dt.datetime.now(dt.UTC),
+        as_of=_day(as_of),
+        bundle=bundle,
+        customers=customers,
+        published=published,
+        to=out,
+    )
     with shown() as tell:
         scored = score(request, _settings(engine, master), tell)
     _say(f"{scored.rows:,} scores by {scored.model_version} in {scored.path}")
@@ -385,6 +400,23 @@ def lake_gc(
     garbage = collect(lake_of(_settings()), keep=keep, older_than=age, now=now, delete=delete)
     for line in plan(garbage, deleted=delete):
         _say(line)
+
+
+@lake_app.command("check")
+def lake_check(
+    config: ConfigFile,
+    as_of: Annotated[dt.datetime, typer.Option(formats=["%Y-%m-%d"], help="The day of the scores (UTC).")],
+    lag: Annotated[
+        int, typer.Option(min=0, help="So many hours may features be older than newer clean tables.")
+    ] = 24,
+) -> None:
+    """Is a day scored, and from the newest there is? Exit code 2 where not."""
+    from churnops.jobs.freshness import Allowed, check_scores
+    from churnops.jobs.lake import lake_of
+
+    allowed = Allowed(dt.datetime.now(dt.UTC), lag)
+    scores = check_scores(lake_of(_settings()), _config(config).name, as_of.date(), allowed)
+    _say(f"{scores.rows:,} scores as of {as_of:%Y-%m-%d}, version {scores.number}, made from the newest")
 
 
 def main() -> None:

@@ -4,7 +4,8 @@ ChurnopsError
 ├── InputError            the data, a config or a setting is at fault: exit code 2
 │   ├── ConfigError       a TOML file or an environment variable
 │   ├── SourceError       a file that cannot be read as what it claims to be
-│   └── ContractError     a table that breaks its contract
+│   ├── ContractError     a table that breaks its contract
+│   └── StaleData         the lake lacks what was asked for, or holds it made from what was replaced since
 ├── NotEnoughData         too little history or too few churners for an honest model: exit code 2
 ├── Diverged              training came to a loss that is no number: exit code 3
 ├── BundleError           a bundle that is incomplete, altered or incompatible: exit code 3
@@ -53,6 +54,10 @@ class SourceError(InputError):
 
 class ContractError(InputError):
     """A table breaks its contract."""
+
+
+class StaleData(InputError):
+    """The lake lacks what was asked for, or holds it made from something that was replaced since."""
 
 
 class NotEnoughData(InputError):

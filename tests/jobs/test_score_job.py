@@ -56,7 +56,7 @@ def scored(tmp_path):
 
     def run(names, to=None, **manifest):
         folder = write_bundle(bundle_of(names, **manifest), tmp_path / "bundle")
-        request = Request(CONFIG, dt.date(2024, 3, 1), bundle=str(folder), to=to)
+        request = Request(CONFIG, dt.datetime(2024, 3, 1), bundle=str(folder), to=to)
         settings = Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path))
         return score(request, settings, lambda *_: None)
 
@@ -123,7 +123,7 @@ def test_a_column_the_model_does_not_take_may_be_missing_today(tmp_path):
     folder = write_bundle(make_bundle([visits], **known), tmp_path / "bundle")
 
     settings = Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path))
-    done = score(Request(club, dt.date(2024, 3, 1), bundle=str(folder)), settings, lambda *_: None)
+    done = score(Request(club, dt.datetime(2024, 3, 1), bundle=str(folder)), settings, lambda *_: None)
 
     assert sorted(pq.read_table(done.path)["customer_id"].to_pylist()) == ["01", "02"]
 

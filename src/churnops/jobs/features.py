@@ -10,6 +10,7 @@ from churnops.data_config import DataConfig
 from churnops.engines import Engine
 from churnops.errors import ConfigError
 from churnops.features.build import build_attributes, build_features
+from churnops.jobs.freshness import Allowed, fresh_features
 from churnops.jobs.steps.cleaning import clean_step
 from churnops.jobs.steps.workshop import Origin, Place, Published, working
 from churnops.progress import Tell
@@ -77,6 +78,15 @@ def make_features(
         step = f"scoring/{step}" if aside else step
         published = shop.publish(step, depends_on, work, engine=engine, origin=Origin((cleaned,)))
     return Made(published.version.rows, published, instant)
+
+
+def published_features(
+    config: DataConfig, settings: Settings, *, as_of: dt.date, now: dt.datetime, tell: Tell
+) -> Made:
+    """The features of `as_of` that are in the lake; raises StaleData, and Busy."""
+    with working(settings, config.name, tell) as shop:
+        published = shop.here(fresh_features(shop.lake, config.name, as_of, Allowed(now)))
+    return Made(published.version.rows, published, _midnight(as_of))
 
 
 def _unlabelled(config: DataConfig) -> DataConfig:

@@ -12,7 +12,7 @@ from churnops.data_config import DataConfig
 from churnops.errors import BundleError, ConfigError
 from churnops.features.definitions import feature_hash, taken
 from churnops.jobs.bundles import bundle_folder
-from churnops.jobs.features import make_features
+from churnops.jobs.features import Made, make_features, published_features
 from churnops.jobs.steps.workshop import Origin, Place, working
 from churnops.progress import Tell
 from churnops.scoring.batch import check_ending, export_scores, score_table
@@ -34,14 +34,16 @@ class Request:
     """Whom to score, when, with what, into which file."""
 
     config: DataConfig
-    today: dt.date
-    """Stands in as `as_of` for tables without dates."""
+    now: dt.datetime
+    """Its day stands in as `as_of` for tables without dates."""
     as_of: dt.date | None = None
     """Purchases: by default the end of the data."""
     bundle: str | None = None
     """A folder, here or on S3; by default the champion."""
     customers: str | None = None
     """Labelled tables: the path of another table of the same columns, but for the label."""
+    published: bool = False
+    """Only the features that the lake has of `as_of` will do; by default they are made where they are not."""
     to: str | None = None
     """Here or on S3; by default `scores/<name>/as_of=<date>.parquet` in the data folder."""
 
@@ -49,9 +51,9 @@ class Request:
 def score(request: Request, settings: Settings, tell: Tell) -> Scored:
     """Write customer_id, as_of, score, rank, model_version and prediction_id, the likeliest to leave first.
 
-    Raises what `make_features`, `bundle_folder` and `score_table` do, and BundleError where the bundle was
-    trained for another meaning of the config or on features that are not declared, or not so; what can be
-    known before the work is said before it.
+    Raises what `make_features`, `published_features`, `bundle_folder` and `score_table` do, and BundleError
+    where the bundle was trained for another meaning of the config or on features that are not declared, or
+    not so; what can be known before the work is said before it.
     """
     if request.to:
         check_ending(Path(request.to))
@@ -59,9 +61,8 @@ def score(request: Request, settings: Settings, tell: Tell) -> Scored:
     bundle = read_bundle(bundle_folder(settings, config.name, request.bundle))
     _same_question(bundle.manifest, config)
     _same_features(bundle.manifest, config)
-    needed = _needed(bundle.manifest, config)
-    made = make_features(needed, settings, as_of=request.as_of, tell=tell, aside=needed != request.config)
-    stamped = made.as_of or dt.datetime.combine(request.today, dt.time())
+    made = _features(request, config, bundle.manifest, settings, tell)
+    stamped = made.as_of or dt.datetime.combine(request.now.date(), dt.time())
     depends_on = {
         "features": made.published.key,
         "as_of": str(stamped),
@@ -79,6 +80,17 @@ def score(request: Request, settings: Settings, tell: Tell) -> Scored:
     with delivered(to) as path:
         export_scores(Path(scores.files[SCORES.name]), path)
     return Scored(scores.version.rows, to, bundle.manifest.model_version)
+
+
+def _features(
+    request: Request, config: DataConfig, manifest: Manifest, settings: Settings, tell: Tell
+) -> Made:
+    if not request.published:
+        needed = _needed(manifest, config)
+        return make_features(needed, settings, as_of=request.as_of, tell=tell, aside=needed != request.config)
+    if request.as_of is None or request.customers:
+        raise ConfigError("--published", ["needs --as-of, and takes no --customers: it says which features"])
+    return published_features(config, settings, as_of=request.as_of, now=request.now, tell=tell)
 
 
 def _with_customers(request: Request) -> DataConfig:

@@ -97,6 +97,11 @@ class Lake:
         newest = self.version(dataset)
         return newest if newest and newest.key == key else None
 
+    def history(self, dataset: str) -> dict[int, dt.datetime]:
+        """When each version of a dataset appeared, by number, ascending."""
+        files = self.storage.files(f"{dataset}/{_VERSIONS}")
+        return {int(PurePosixPath(file.name).stem): file.written_at for file in files}
+
     def draft(self, dataset: str) -> Draft:
         """A place to write what shall follow the newest version."""
         return Draft(dataset, self._newest(dataset))

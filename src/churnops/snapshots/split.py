@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import StratifiedGroupKFold
 
 from churnops.data_config import Churn, Snapshots, Split
 from churnops.errors import ConfigError, NotEnoughData
@@ -170,6 +169,8 @@ def folds(
 
     Raises NotEnoughData where either label has fewer groups than there are folds.
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # here: it takes two seconds, and few split so
+
     left, stayed = (np.unique(group_N[churned_N == label]).size for label in (True, False))
     if min(left, stayed) < split.folds:
         problem = (

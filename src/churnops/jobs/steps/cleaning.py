@@ -73,7 +73,7 @@ def _earlier(step: str, shop: Workshop, *, made_by: str, files: Files) -> Publis
     before = {name: {file["sha256"] for file in found} for name, found in account["files"].items()}
     now = {name: {file.sha256 for file in found} for name, found in files.items()}
     grown = before.get(_LINES, set()) < now.get(_LINES, set())
-    return shop.here(step, version) if grown else None
+    return shop.here(version) if grown else None
 
 
 def _why_anew(whole: Whole, shop: Workshop) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -150,14 +149,14 @@ class Workshop:
         content = self.lake.storage.read(f"{version.below}/{name}") if name in version.notes else None
         return None if content is None else json.loads(content)
 
-    def here(self, step: str, version: Version) -> Published:
-        """A version that `step` published, on this machine: as it left it, or fetched."""
+    def here(self, version: Version) -> Published:
+        """A version on this machine: as its step left it, or fetched."""
+        step = version.dataset.removeprefix(f"{self.name}/")
         done = self.ledger.found(step, version.key)
         if done is None:
-            folder = self.ledger.folder / ".earlier"
-            shutil.rmtree(folder, ignore_errors=True)
-            self.lake.fetch(version, folder)
-            done = Done(folder, version.key)
+            which = {"version": version.number, "folder": version.folder}
+            fetched = self.ledger.step(f"fetched/{step}", which, lambda to: self.lake.fetch(version, to))
+            done = Done(fetched.folder, version.key)
         return self._published(done, version)
 
     def _published(self, done: Done, version: Version) -> Published:
