@@ -108,9 +108,9 @@ class Lake:
     def publish(self, draft: Draft, tables: dict[str, Content], made: Made) -> Version:
         """Make the files of the draft the newest version of its dataset, in one step.
 
-        `tables` is what was read back of them. Where the newest version holds the same already, that one is
-        returned, and the draft left to `garbage`. Raises Conflict where another writer was first with
-        something else.
+        `tables` is what was read back of them. Where the newest version holds the same already, and was made
+        of the same, that one is returned, and the draft left to `garbage`. Raises Conflict where another
+        writer was first with something else.
         """
         sizes = {file.name: file.bytes for file in self.storage.files(draft.below)}
         names = {name.removeprefix(draft.name("")): size for name, size in sizes.items()}
@@ -128,7 +128,7 @@ class Lake:
             sources=made.sources,
         )
         newest = self.version(draft.dataset, draft.follows)
-        if newest and newest.sha256 == version.sha256:
+        if newest and newest.sha256 == version.sha256 and _origins(newest) == _origins(version):
             return newest
         text = version.model_dump_json(indent=2).encode()
         if self.storage.create(_manifest(version.dataset, version.number), text):
@@ -220,6 +220,11 @@ class Lake:
             for path in paths:
                 path.unlink(missing_ok=True)
         return content
+
+
+def _origins(version: Version) -> list[str]:
+    """What a version was made of, whatever it was called."""
+    return [source.sha256 for source in version.sources]
 
 
 def _manifest(dataset: str, number: int) -> str:
