@@ -139,3 +139,15 @@ def test_a_place_that_cannot_be_written_is_named(monkeypatch, capsys, tmp_path):
 
     assert code == 2
     assert "file/demo" in told
+
+
+def test_a_day_that_is_not_in_the_lake_is_named_with_exit_code_2(monkeypatch, capsys, tmp_path):
+    config = tmp_path / "shop.toml"
+    config.write_text(
+        'name = "shop"\nshape = "purchases"\n[transactions]\npath = "x.csv"\nformat = "csv"\nid = "c"\n'
+        'time = { column = "t", format = "native" }\n[churn]\nhorizon_days = 30\nactive_days = 90\n'
+    )
+    code, _, said = call(monkeypatch, capsys, "lake", "check", str(config), "--as-of", "2024-06-01")
+
+    assert code == 2
+    assert "churnops features CONFIG --as-of 2024-06-01" in said

@@ -26,6 +26,7 @@ PARTS = {
     "api-server": ["api-server", "--workers", "1"],
 }
 _SECONDS_TO_END = 15
+_SECONDS_TO_RECOVER = 3
 
 
 def environment() -> dict[str, str]:
@@ -107,6 +108,7 @@ def main() -> None:
             for part, process in parts.items():
                 if process.poll() is not None:
                     print(f"{part} ended with {process.returncode}: starting it again", flush=True)
+                    time.sleep(_SECONDS_TO_RECOVER)
                     parts[part] = start(part, env)
             if not announced and is_healthy(env):
                 announced = True

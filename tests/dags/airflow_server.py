@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 from airflow_environment import BIN, CHURNOPS, ROOT, environment
 from s3_server import s3_client, serving
 
-_WAIT_SECONDS = 600
+_WAIT_SECONDS = 1200  # a machine may be busy with other things
 _OVER = {"success", "failed"}
 
 

@@ -59,8 +59,10 @@ def test_reading_them_is_quick_and_connects_to_nothing(local):
 
 
 def test_a_provider_is_imported_only_where_it_is_chosen(local, pods):
-    assert "cncf" not in local["providers"]
-    assert "cncf" in pods["providers"]
+    operator = "airflow.providers.cncf.kubernetes.operators.pod"
+
+    assert operator not in local["imported"]
+    assert operator in pods["imported"]
 
 
 @pytest.mark.parametrize("where", ["local", "pods"])
@@ -140,4 +142,5 @@ def test_an_exit_code_that_stays_fails_a_pods_task_at_once(tmp_path):
     env = environment(tmp_path, PYTHONPATH=str(FOLDER))
     said = python(Path(__file__).with_name("ended_pods.py"), env=env)
 
-    assert said.splitlines()[-4:] == ["2 final", "3 final", "4 again", "137 again"]
+    judged = [line for line in said.splitlines() if line.endswith((" final", " again"))]
+    assert judged == ["2 final", "3 final", "4 again", "137 again"]

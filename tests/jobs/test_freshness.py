@@ -126,6 +126,19 @@ def test_newer_clean_tables_may_wait_a_day_and_no_longer(shop):
         shop.check(hours=25)
 
 
+def test_a_day_made_again_is_fresh_though_nothing_in_it_changed(shop):
+    shop.make()
+    shop.score()
+    shop.sell("ann,2024-01-05,10", "bob,2024-02-03,20", "cyd,2024-02-04,20")
+    shop.make()
+    shop.score()
+
+    versions = shop.lake.datasets()
+    assert versions[f"shop/features/as_of={DAY}"] == [1, 2]
+    assert versions[f"shop/scores/as_of={DAY}"] == [1]
+    assert shop.check(hours=5_000).rows == 1
+
+
 def test_published_features_are_those_of_a_day_and_of_the_configs_own_customers(shop):
     with pytest.raises(ConfigError, match="needs --as-of"):
         shop.score(None)

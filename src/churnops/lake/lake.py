@@ -122,8 +122,8 @@ class Lake:
         """Make the files of the draft the newest version of its dataset, in one step.
 
         `tables` is what was read back of them. Tables may begin with parts `kept` of an earlier version.
-        Where the newest version holds the same already, that one is returned, and the draft left to
-        `garbage`. Raises Conflict where another writer was first with something else.
+        Where the newest version holds the same already, and was made of the same, that one is returned, and
+        the draft left to `garbage`. Raises Conflict where another writer was first with something else.
         """
         sizes = {file.name: file.bytes for file in self.storage.files(draft.below)}
         names = {name.removeprefix(draft.name("")): size for name, size in sizes.items()}
@@ -142,7 +142,7 @@ class Lake:
             producer=made.producer,
         )
         newest = self.version(draft.dataset, draft.follows)
-        if newest and newest.holds(version):
+        if newest and newest.holds(version) and _origins(newest) == _origins(version):
             return newest
         text = version.model_dump_json(indent=2).encode()
         if self.storage.create(_manifest(version.dataset, version.number), text):
@@ -288,6 +288,11 @@ def _current(manifests: dict[int, StoredFile], keep: int, bound: dt.datetime) ->
 
 def _note(content: bytes) -> Note:
     return Note(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _origins(version: Version) -> list[str]:
+    """What a version was made of, whatever it was called."""
+    return [source.sha256 for source in version.sources]
 
 
 def _manifest(dataset: str, number: int) -> str:
