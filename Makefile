@@ -19,8 +19,8 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-ex
 	--find-links $(CPU_WHEELS)/torch/ --pip-args "--retries 1"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tensorflow setup-spark setup-airflow setup-dev lock fmt lint types layers test test-tensorflow \
-	test-airflow test-all check data demo airflow run report serve bench clean
+.PHONY: help setup setup-tensorflow setup-spark setup-airflow setup-dev lock fmt lint types layers test test-servers \
+	test-tensorflow test-spark test-airflow test-all check data demo airflow run report serve bench clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r verb does; do \
@@ -109,10 +109,24 @@ TENSORFLOW_TESTS := tests/training/test_keras_mlp.py tests/seams/test_frameworks
 test-tensorflow: setup-dev setup-tensorflow ## install TensorFlow, and run its tests
 	$(BIN)/pytest -m tensorflow $(TENSORFLOW_TESTS)
 
+test-servers: setup-dev ## run the tests on a real S3 server, which they start
+	$(BIN)/pytest -m "servers and not spark and not airflow" --numprocesses auto --dist loadfile
+
+# What both engines must agree on runs in UTC, and where clocks change.
+SPARK_PARITY := tests/seams/test_engines_agree.py
+SPARK_TESTS := tests/engines/test_on_spark.py tests/end_to_end/test_spark_cluster.py
+
+test-spark: setup-dev setup-spark ## install Spark, and run its tests: with S3 and on a cluster; it needs Java 17
+	@java=$${JAVA_HOME:+$$JAVA_HOME/bin/}java; version=$$($$java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p'); \
+	[ "$${version:-0}" -ge 17 ] || \
+		{ echo "Spark needs Java 17 or newer: apt-get install openjdk-17-jre-headless" >&2; exit 1; }
+	TZ=UTC $(BIN)/pytest -m spark $(SPARK_PARITY) $(SPARK_TESTS)
+	TZ=Europe/Berlin $(BIN)/pytest -m spark $(SPARK_PARITY)
+
 test-airflow: setup-dev setup-airflow ## install Airflow, and run its tests on a real scheduler; needs PostgreSQL
 	$(BIN)/pytest -m airflow tests/dags
 
-test-all: test test-tensorflow test-airflow ## install everything, and run all tests
+test-all: test test-servers test-tensorflow test-spark test-airflow ## install everything, and run all tests
 
 check: lint types layers test ## lint, types, layers, test
 

@@ -16,8 +16,6 @@ from tempfile import TemporaryDirectory
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import pyspark
-
 # A distribution that carries the connector's jars; it is not installed, only they are taken out of it.
 _CARRIER = "sagemaker-pyspark==1.4.5"
 _JARS = {
@@ -56,6 +54,8 @@ class Cluster:
 @contextmanager
 def cluster(folder: Path):
     """Run a master and two workers whose files are in `folder`."""
+    import pyspark  # here, because it is an extra
+
     with ExitStack() as sockets:
         free = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
         port, web = (one.getsockname()[1] for one in free)

@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pyspark
 import pytest
 from orders import Order, write_orders
 
@@ -155,6 +154,8 @@ def test_a_command_is_quiet_and_leaves_no_java_behind(job):
 
 def test_spark_submit_runs_a_zip_of_the_package(job):
     folder, environment = job
+    import pyspark
+
     source = Path(churnops.__file__).parent
     with zipfile.ZipFile(folder / "churnops.zip", "w") as package:
         for path in sorted(source.rglob("*.*")):

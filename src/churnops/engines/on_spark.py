@@ -72,7 +72,7 @@ class Spark:
         """
         with self._views(tables) as session:
             session.sql(sql).write.mode("overwrite").parquet(address_of(to))
-            return session.read.parquet(address_of(to)).count()  # of the files' footers
+            return int(session.read.parquet(address_of(to)).count())  # of the files' footers
 
     def query(self, sql: str, tables: Mapping[str, str]) -> pa.Table:
         """Run `sql` and return its (small) result."""
