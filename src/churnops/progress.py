@@ -24,8 +24,8 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except _ToldToEnd:
-        kept = "finished steps and the checkpoint of the last epoch are kept"
-        sys.stderr.write(f"SIGTERM: stopped; {kept}, and the same command goes on from there\n")
+        going_on = "the same command goes on from the checkpoint of the last epoch"
+        sys.stderr.write(f"SIGTERM: stopped; finished steps are kept, and {going_on}\n")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -69,15 +69,14 @@ def fetch(address: str, to: Path, aws: Aws) -> None:
 
 
 def is_there(address: str, aws: Aws) -> bool:
-    """Whether there is a file at `address`."""
+    """Whether there is a file at `address`; to be called within `told`."""
     bucket, key = _split(address)
-    with told(f"looking for {address}"):
-        try:
-            aws.s3.head_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
-                return False
-            raise
+    try:
+        aws.s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+            return False
+        raise
     return True
 
 

@@ -147,8 +147,9 @@ def _is_lost(found: Mapping[str, Any], aws: Aws, tell: Tell) -> bool:
     if found["TrainingJobStatus"] != "Completed":
         return found["TrainingJobStatus"] in _OVER
     model = found["ModelArtifacts"]["S3ModelArtifacts"]
-    if is_there(model, aws):
-        return False
+    with told(f"looking for {model}"):
+        if is_there(model, aws):
+            return False
     tell(found["TrainingJobName"], f"is done, but {model} is gone: a new attempt")
     return True
 
