@@ -1,7 +1,8 @@
 """What SageMaker does with a CreateTrainingJob request, done for real on this machine.
 
 Each host is a process in a mount namespace of its own: `/opt/ml` is its folder, `/etc/hosts` says where the
-others are, and channels come from and models go to the S3 server. It takes root.
+others are, and channels come from and models go to the S3 server. The hosts of a job share a network
+namespace of their own, so that their ports are nobody else's. It takes root.
 """
 
 import json
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,15 +38,16 @@ class Hosts:
         name, n = request["TrainingJobName"], request["ResourceConfig"]["InstanceCount"]
         names = [f"algo-{i + 1}" for i in range(n)]
         folders = [self._prepared(request, host, names) for host in names]
-        started = [
-            start(folder, host, names, self.folder / f"{name}-{host}.log")
-            for folder, host in zip(folders, names, strict=True)
-        ]
-        while any(one.poll() is None for one in started) and not any(one.poll() for one in started):
-            time.sleep(0.1)
-        for one in started:
-            one.kill()
-        self.exit_codes[name] = [one.wait() for one in started]
+        with network() as shared:
+            started = [
+                start(folder, host, names, self.folder / f"{name}-{host}.log", within=shared)
+                for folder, host in zip(folders, names, strict=True)
+            ]
+            while any(one.poll() is None for one in started) and not any(one.poll() for one in started):
+                time.sleep(0.1)
+            for one in started:
+                one.kill()
+            self.exit_codes[name] = [one.wait() for one in started]
         self.logs[name] = [(self.folder / f"{name}-{host}.log").read_text() for host in names]
         self._upload(request, folders)
 
@@ -107,13 +110,30 @@ class Hosts:
         self.s3.upload_file(str(path), bucket, key)
 
 
-def start(folder, host, names, log, *, entry=(ENTRY,), first="true"):
+@contextmanager
+def network():
+    """A network namespace that has the loopback range and nothing else: how to enter it."""
+    _need_root()
+    inside = ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]
+    with subprocess.Popen(inside, stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout.readline()
+            yield ("nsenter", f"--net=/proc/{holder.pid}/ns/net")
+        finally:
+            holder.kill()
+
+
+def _need_root():
+    if os.geteuid() != 0:
+        pytest.skip("namespaces take root")
+
+
+def start(folder, host, names, log, *, entry=(ENTRY,), first="true", within=(), variables=None):
     """One host: the entry point with `folder` as its /opt/ml; the others are found on the loopback range.
 
-    `first` is a command for inside.
+    `first` is a command for inside; `within` enters a `network`; `variables` are of its environment.
     """
-    if os.geteuid() != 0:
-        pytest.skip("mount namespaces take root")
+    _need_root()
     Path("/opt/ml").mkdir(parents=True, exist_ok=True)
     addresses = folder / "hosts"
     lines = ["127.0.0.1 localhost", *(f"127.0.0.{i + 2} {name}" for i, name in enumerate(names))]
@@ -131,8 +151,8 @@ def start(folder, host, names, log, *, entry=(ENTRY,), first="true"):
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH", "LANG") if name in os.environ}
     with log.open("w") as said:
         return subprocess.Popen(
-            ["unshare", "--mount", "--uts", "--propagation", "private", "sh", "-c", inside],
+            [*within, "unshare", "--mount", "--uts", "--propagation", "private", "sh", "-c", inside],
             stdout=said,
             stderr=subprocess.STDOUT,
-            env=kept | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+            env=kept | (variables or {}),
         )

@@ -158,13 +158,13 @@ def run(
 ) -> None:
     """Do the whole job, from files to a judged bundle and a report. Again, it does what is left."""
     from churnops.jobs.run import Files, read_plan, run
-    from churnops.progress import shown
+    from churnops.progress import resumable, shown
     from churnops.report.overview import overview
 
     settings = _settings(engine, master)
     files, now = Files(config, recipe, gates), dt.datetime.now(dt.UTC)
-    plan = read_plan(files, frameworks.split(","), at=now, actor=settings.actor)
-    with shown() as tell:
+    plan = read_plan(files, _names(frameworks), at=now, actor=settings.actor)
+    with resumable(), shown() as tell:
         result = run(plan, settings, tell)
     for line in overview(result):
         _say(line)
@@ -196,17 +196,17 @@ def train(
 
     from churnops.jobs.run import Files, read_plan
     from churnops.jobs.train import Where, requests, train
-    from churnops.progress import shown
+    from churnops.progress import resumable, shown
     from churnops.report.overview import overview
 
     settings = _settings()
     files, now = Files(config, recipe, gates), dt.datetime.now(dt.UTC)
     elsewhere = on == "sagemaker"
-    plan = read_plan(files, frameworks.split(","), at=now, actor=settings.actor, elsewhere=elsewhere)
+    plan = read_plan(files, _names(frameworks), at=now, actor=settings.actor, elsewhere=elsewhere)
     where = Where(on, instances, instance_type, spot, sagemaker)
     if dry_run and not elsewhere:
         raise typer.BadParameter("--dry-run shows what SageMaker is asked for: it needs --on sagemaker")
-    with shown() as tell:
+    with resumable(), shown() as tell:
         if dry_run:
             asked = requests(plan, where, settings, tell)
         else:
@@ -434,6 +434,10 @@ def main() -> None:
 
 def _say(text: str) -> None:
     typer.echo(text)
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",")]
 
 
 def _settings(engine: EngineName = None, master: Master = None) -> "Settings":

@@ -13,7 +13,8 @@ ChurnopsError
 ├── RegistryError         the tracking store, a missing champion: exit code 3
 ├── CloudError            AWS refused, failed or cannot be reached: exit code 6
 ├── StorageError          the lake refused or cannot be reached, or a file there is damaged: exit code 6
-├── ProcessLost           a training process, or one it trains with, is gone: exit code 7
+├── ProcessLost           a training process, or one it trains with, is gone or not to be found: exit code 7
+├── Fault                 churnops itself failed in one of its processes: exit code 1
 ├── EngineError           the engine is out of memory or disk: exit code 5
 ├── Conflict              another writer published a version of the same dataset first: exit code 4
 └── Busy                  another process holds the run folder: exit code 4
@@ -122,9 +123,16 @@ class Conflict(ChurnopsError):
 
 
 class ProcessLost(ChurnopsError):
-    """A training process was ended, or lost the others it trains with; what it had learnt is checkpointed."""
+    """A training process was ended, or could not meet or lost the others it trains with.
+
+    What it had learnt is checkpointed.
+    """
 
     exit_code = 7
+
+
+class Fault(ChurnopsError):
+    """A process of churnops failed in a way nobody foresaw; its traceback stands in the output."""
 
 
 class Busy(ChurnopsError):

@@ -1,15 +1,43 @@
 """What a person sees while they wait: a live line on a terminal, plain lines anywhere else."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 
 Tell = Callable[[str, str], None]
 """Told a step's name and what it is doing: `started`, `done`, `kept`, or anything in between."""
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Told to end by SIGTERM, end with 143 and say that the same command goes on.
+
+    Only for what keeps finished steps and checkpoints, and only in the main thread.
+    """
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    except _ToldToEnd:
+        going_on = "the same command goes on from the checkpoint of the last epoch"
+        sys.stderr.write(f"SIGTERM: stopped; finished steps are kept, and {going_on}\n")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _ToldToEnd(SystemExit):
+    pass
+
+
+def _end(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what was begun is put in order now
+    raise _ToldToEnd(128 + signal.SIGTERM)
 
 
 @contextmanager

@@ -146,17 +146,42 @@ def test_names_are_such_as_sagemaker_takes():
     assert name.endswith("-0123456789ab")
 
 
+def nobody(*_):
+    """Told nothing of interest."""
+
+
 def test_a_job_that_is_there_is_taken_up_and_not_started_again(aws):
-    assert submit(REQUEST, aws) == JOB.name
-    assert submit(REQUEST, aws) == JOB.name
+    assert submit(REQUEST, aws, nobody) == JOB.name
+    leave_model(aws, JOB.name)
+    assert submit(REQUEST, aws, nobody) == JOB.name
 
     assert len(aws.sagemaker.list_training_jobs()["TrainingJobSummaries"]) == 1
+
+
+def test_a_job_that_is_done_but_whose_model_is_gone_is_begun_anew(aws):
+    told_of = []
+    submit(REQUEST, aws, nobody)
+    key = leave_model(aws, JOB.name)
+    aws.s3.delete_object(Bucket="lake", Key=key)
+
+    assert submit(REQUEST, aws, lambda *said: told_of.append(said)) == f"{JOB.name}-2"
+
+    assert told_of == [(JOB.name, f"is done, but s3://lake/{key} is gone: a new attempt")]
+
+
+def leave_model(aws, name):
+    """Where the job says that its model is; the key of that."""
+    address = aws.sagemaker.describe_training_job(TrainingJobName=name)["ModelArtifacts"]["S3ModelArtifacts"]
+    aws.s3.create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    key = address.removeprefix("s3://lake/")
+    aws.s3.put_object(Bucket="lake", Key=key, Body=b"a model")
+    return key
 
 
 def test_a_job_started_in_the_meantime_is_taken_up(aws):
     in_use = ("ResourceInUse", "Training job names must be unique within an AWS account and region.")
 
-    assert submit(REQUEST, stubbed(aws, UNKNOWN, ("create_training_job", in_use))) == JOB.name
+    assert submit(REQUEST, stubbed(aws, UNKNOWN, ("create_training_job", in_use)), nobody) == JOB.name
 
 
 def stubbed(aws, *answers):
@@ -204,7 +229,7 @@ def test_after_a_failed_attempt_the_next_has_a_number_and_the_same_checkpoints(a
         ),
     )
 
-    assert submit(REQUEST, clients) == f"{JOB.name}-2"
+    assert submit(REQUEST, clients, nobody) == f"{JOB.name}-2"
     assert sent[0]["CheckpointConfig"] == REQUEST["CheckpointConfig"]
 
 
@@ -276,7 +301,7 @@ def test_what_aws_refuses_is_told_in_its_words_and_with_advice(aws, code, messag
     clients = stubbed(aws, UNKNOWN, ("create_training_job", (code, message)))
 
     with pytest.raises(CloudError) as raised:
-        submit(REQUEST, clients)
+        submit(REQUEST, clients, nobody)
 
     assert f"starting the training job {JOB.name}: {message} ({code})" in str(raised.value)
     assert advice in str(raised.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from churnops.errors import ChurnopsError, Diverged, NotEnoughData
+from churnops.errors import ChurnopsError, Diverged, Fault, NotEnoughData
 from churnops.jobs.steps.apart import apart
 
 
@@ -28,6 +28,10 @@ def diverge(task, _):
 def die(task, tell):
     tell("die", "now")
     os.kill(os.getpid(), task)
+
+
+def stumble(task, _):
+    return task + 1
 
 
 def linger(task, tell):
@@ -62,6 +66,16 @@ def test_its_errors_are_raised_here(work, error, message):
 def test_a_killed_process_is_told():
     with pytest.raises(ChurnopsError, match="ended by signal 9 while it was training"):
         apart(die, signal.SIGKILL, lambda *_: None)
+
+
+def test_an_exception_nobody_foresaw_is_told_as_what_it_is_and_promises_nothing():
+    with pytest.raises(
+        Fault, match=r"^TypeError: can only concatenate str .*; the traceback above tells"
+    ) as raised:
+        apart(stumble, "text", lambda *_: None)
+
+    assert raised.value.exit_code == 1
+    assert "goes on" not in str(raised.value)
 
 
 def test_it_ends_with_the_process_that_began_it():

@@ -80,10 +80,38 @@ def test_outside_of_a_job_the_command_for_other_machines_is_named(tmp_path):
     assert "`churnops train`" in (tmp_path / "failure").read_text()
 
 
-def entry(output, *arguments):
+def test_on_a_machine_that_is_no_host_nothing_is_written():
+    found = entry(None, "train")
+
+    assert found.returncode == 2
+    assert not Path("/opt/ml/output").exists()
+
+
+def test_a_failure_that_cannot_be_written_is_told_beside_the_reason(tmp_path):
+    (tmp_path / "file").touch()
+
+    found = entry(tmp_path / "file", "train")
+
+    assert found.returncode == 2
+    assert "`churnops train`" in found.stderr
+    assert "the file failure could not be written" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_what_nobody_foresaw_is_left_in_the_failure_too(tmp_path):
+    found = entry(tmp_path, "train", SM_HPS=json.dumps({"framework": "[" * 100_000}))
+
+    assert found.returncode == 1
+    assert (tmp_path / "failure").read_text().startswith("RecursionError: ")
+
+
+def entry(output, *arguments, **variables):
     """The entry point where no job is."""
-    variables = os.environ | {"SM_OUTPUT_DIR": str(output)}
-    return subprocess.run([ENTRY, *arguments], env=variables, capture_output=True, text=True, check=False)
+    variables |= {"SM_OUTPUT_DIR": str(output)} if output else {}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SM_")}
+    return subprocess.run(
+        [ENTRY, *arguments], env=environment | variables, capture_output=True, text=True, check=False
+    )
 
 
 def test_a_model_is_left_where_it_is_fetched_and_no_failure(host):
@@ -201,13 +229,83 @@ def test_variables_of_the_toolkit_come_before_the_files(host):
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
-        ({"SM_HPS": "{"}, "SM_HPS:\n  - is not JSON"),
+        ({"SM_HPS": "{"}, "environment:\n  - SM_HPS: Invalid JSON"),
+        ({"SM_HPS": '["torch"]'}, "environment:\n  - SM_HPS: Input should be a valid dict"),
+        ({"SM_NUM_GPUS": "two"}, "environment:\n  - SM_NUM_GPUS: Input should be a valid integer"),
         ({"SM_CURRENT_HOST": "algo-9"}, "current_host: algo-9 is none of algo-1"),
     ],
 )
 def test_what_the_toolkit_says_wrongly_is_named(host, variables, says):
     with pytest.raises(ConfigError, match=says):
         read_contract(host, variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("hyperparameters", ["torch"], r"hyperparameters.json:\n  - file: Input should be an object"),
+        ("inputdataconfig", ["train"], r"inputdataconfig.json:\n  - file: Input should be an object"),
+        ("inputdataconfig", {"train": 3}, r"inputdataconfig.json:\n  - train: Input should be an object"),
+        ("resourceconfig", {"hosts": 2}, r"resourceconfig.json:\n  - hosts: Input should be a valid"),
+        (
+            "hyperparameters",
+            QUICK | {"network": "big"},
+            "hyperparameters:\n  - network: is given whole and field by field",
+        ),
+    ],
+)
+def test_a_file_that_is_not_as_sagemaker_writes_it_is_named(host, name, content, says):
+    write(host, name, content)
+
+    with pytest.raises(ConfigError, match=says):
+        read_contract(host, {})
+
+
+def test_hyperparameters_may_be_the_json_they_stand_for(host):
+    fields = {"framework": '"torch"', "schedule.max_epochs": 2, "network.hidden": [16], "resamples": 100}
+    nested = {
+        "framework": "torch",
+        "schedule": {"max_epochs": 2},
+        "network": {"hidden": [16]},
+        "resamples": 100,
+    }
+
+    found = [read_contract(host, {"SM_HPS": json.dumps(said)}) for said in (fields, nested)]
+
+    assert [contract.framework for contract in found] == ["torch", "torch"]
+    expected = {name: text for name, text in QUICK.items() if "." in name or name == "resamples"}
+    assert {contract.recipe for contract in found} == {recipe_of(expected, where="")}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"SM_CHANNEL_TRAIN": "/there/train", "SM_CHANNEL_TEST": "/there/test"},
+        {
+            "SM_CHANNELS": '["train", "test"]',
+            "SM_CHANNEL_TRAIN": "/there/train",
+            "SM_CHANNEL_TEST": "/there/test",
+        },
+    ],
+)
+def test_channels_may_be_named_by_the_toolkit_alone(host, variables):
+    (host / "input/config/inputdataconfig.json").unlink()
+
+    found = read_contract(host, variables).channels
+
+    assert {name: given.folder for name, given in found.items()} == {
+        "train": Path("/there/train"),
+        "test": Path("/there/test"),
+    }
+
+
+def test_a_channel_left_out_of_the_request_is_named_in_the_failure(host):
+    write(host, "inputdataconfig", {"train": {}, "test": {}})
+
+    code, _ = run(host)
+
+    assert code == 2
+    assert "validation: 400 of 400 rows are with no host" in (host / "output/failure").read_text()
 
 
 def test_pipe_mode_is_refused(host):

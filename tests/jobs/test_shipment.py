@@ -1,8 +1,10 @@
 """What travels to where networks learn, and what is refused there."""
 
+import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from gym import GYM, prepared_gym, write_gym
@@ -59,12 +61,12 @@ def test_every_row_falls_to_one_of_those_who_read_the_same_parts(channels):
 def test_a_row_that_is_held_twice_or_not_at_all_is_told(channels):
     first = sorted(channels["train"].folder.glob("*"))[0]
     shutil.copy(first, first.with_name("again.parquet"))
-    with pytest.raises(SourceError, match=r"channels:\n  - \d+ rows are held by several hosts"):
+    with pytest.raises(SourceError, match=r"channels:\n  - train: \d+ rows are held by several hosts"):
         check_shares(receive(channels), ALONE)
 
     first.with_name("again.parquet").unlink()
     first.unlink()
-    with pytest.raises(SourceError, match=r"channels:\n  - \d+ of \d+ rows are with no host"):
+    with pytest.raises(SourceError, match=r"channels:\n  - train: \d+ of \d+ rows are with no host"):
         check_shares(receive(channels), ALONE)
 
 
@@ -84,9 +86,63 @@ def test_a_missing_column_is_told_with_its_file(channels, column):
     pq.write_table(pq.read_table(path).drop_columns([column]), path)
 
     with pytest.raises(
-        SourceError, match=rf"channel train, part-00003.parquet:\n  - column '{column}' is miss"
+        SourceError, match=rf"channel train, part-00003.parquet:\n  - {column}: column is missing"
     ):
         receive(channels)
+
+
+def as_type(name, kind):
+    return lambda table: table.set_column(table.column_names.index(name), name, table[name].cast(kind))
+
+
+def without_a_label(table):
+    labels = pa.array([None, *table["churned"].to_pylist()[1:]])
+    return table.set_column(table.column_names.index("churned"), "churned", labels)
+
+
+def with_card(card):
+    return lambda table: table.replace_schema_metadata({"churnops": card})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (as_type("churned", pa.string()), "churned: type is string, not bool"),
+        (as_type("visits", pa.string()), "visits: type is string, not double"),
+        (without_a_label, "churned: 1 nulls"),
+        (with_card("what?"), "its card is none of this version's: file: Invalid JSON"),
+        (with_card("{}"), "its card is none of this version's: known: Field required"),
+    ],
+    ids=["text for labels", "text for numbers", "a label missing", "no JSON", "an empty card"],
+)
+def test_a_foreign_part_is_told_with_its_column(channels, spoil, says):
+    path = channels["train"].folder / "part-00003.parquet"
+    pq.write_table(spoil(pq.read_table(path)), path)
+
+    with pytest.raises(SourceError, match=rf"channel train, part-00003.parquet:\n  - {says}"):
+        receive(channels)
+
+
+def test_a_part_that_says_no_label_is_missing_is_as_good_as_any(channels):
+    path = channels["train"].folder / "part-00003.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index("churned")
+    sure = table.schema.set(place, pa.field("churned", pa.bool_(), nullable=False))
+    pq.write_table(table.cast(sure), path)
+
+    check_shares(receive(channels), ALONE)
+
+
+def test_a_channel_of_another_dataset_is_told(channels, tmp_path):
+    card = json.loads(pq.read_schema(channels["train"].folder / "part-00000.parquet").metadata[b"churnops"])
+    card["known"]["data_fingerprint"] = "another"
+    other = tmp_path / "other"
+    other.mkdir()
+    table = pq.read_table(channels["train"].folder / "part-00000.parquet")
+    pq.write_table(with_card(json.dumps(card))(table), other / "part-00000.parquet")
+
+    with pytest.raises(SourceError, match=r"channels:\n  - are of different datasets"):
+        receive({**channels, "other": Channel(other)})
 
 
 def test_a_truncated_part_is_told_by_name(channels):

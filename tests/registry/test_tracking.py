@@ -72,6 +72,21 @@ def test_a_candidate_keeps_its_recipe_its_history_and_its_test(settings: Setting
     assert (used.dataset.digest, json.loads(used.dataset.source)) == ("d" * 36, {"uri": "orders.csv"})
 
 
+def test_what_is_found_after_a_comparison_was_written_is_added_to_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    first = record(make_comparison(tmp_path), settings)
+    later = {"equivalence.loss": 2e-7, "equivalence.roc_auc_gain_low": -0.001}
+
+    again = [record(make_comparison(tmp_path, later=later), settings) for _ in range(2)]
+
+    assert again == [first, first]
+    history = {name: client(settings).get_metric_history(first.parent_run_id, name) for name in later}
+    assert {name: [one.value for one in written] for name, written in history.items()} == {
+        name: [value] for name, value in later.items()
+    }
+
+
 def test_only_the_chosen_candidate_holds_the_bundle(settings: Settings, tmp_path: Path) -> None:
     assert artifacts(settings, record(make_comparison(tmp_path), settings).run_ids["recency"]) == set()
 

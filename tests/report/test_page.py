@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 import sample
 
+from churnops.bundle.manifest import Metric
 from churnops.evaluation.metrics import METRICS
 from churnops.report.page import METRIC_WORDS, render
-from churnops.report.result import FeatureUsed, Result
+from churnops.report.result import Equivalence, FeatureUsed, Result
 
 SECTIONS = [
     "verdict",
@@ -278,3 +279,13 @@ def test_label_window_that_reaches_into_the_next_span_is_told(unusual: Page) -> 
 def test_many_rows_make_no_larger_page(page: Page) -> None:
     large = render(sample.result(), sample.predictions(200_000))
     assert len(large) < 1.2 * len(page.html) < 400_000
+
+
+def test_two_frameworks_have_a_section_of_their_own() -> None:
+    gain = {"roc_auc": Metric(value=0.001, low=-0.001, high=0.002)}
+    both = Equivalence(loss=2e-7, score=4e-6, gain=gain)
+    found = Page(render(sample.result(equivalence=both), sample.predictions()))
+
+    assert found.unclosed == []
+    assert "Whether PyTorch and TensorFlow learn one network" in found.texts["equivalence"]
+    assert "#equivalence" in [attrs["href"] for attrs in found.all("a")]

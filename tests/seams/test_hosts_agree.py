@@ -1,10 +1,15 @@
 """Several processes train the network that one would, whatever each holds and however often they stop."""
 
+import socket
+
 import numpy as np
 import pytest
 from two_processes import train
 
 from churnops.errors import ProcessLost
+from churnops.jobs.steps.apart import apart
+from churnops.training.candidates import joined
+from churnops.training.group import Place
 from churnops.training.recipe import Network, Recipe, Schedule
 
 MLP = Network(hidden=(64, 32), dropout=0.0)
@@ -45,3 +50,16 @@ def test_a_killed_process_ends_the_others_and_training_goes_on_to_the_same_weigh
     assert {what.split()[1] for _, what in told} == {"3"}
     for name, weights in whole[0].items():
         np.testing.assert_array_equal(again[0][name], weights)
+
+
+def meet(seat, _):
+    with joined(*seat):
+        raise AssertionError("nobody is there to be met")
+
+
+@both
+def test_a_port_that_is_taken_is_told_with_its_address(framework):
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        address = f"127.0.0.2:{taken.getsockname()[1]}"
+        with pytest.raises(ProcessLost, match=f"{address}: could not listen there.*is the port taken"):
+            apart(meet, (framework, Place(0, (address, "127.0.0.3:9"))), lambda *_: None)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -37,23 +37,15 @@ class Metric(_Frozen):
     high: float
 
 
-class Manifest(_Frozen):
-    """Everything an auditor or a server needs to know of one model.
+class Known(_Frozen):
+    """What a manifest says of the data, known before any model is."""
 
-    Holds no clock time and no path: the same data, recipe, seed and code give the same manifest.
-    """
-
-    schema_version: Literal[1] = 1
     name: str
     """The data config it was trained for."""
-    candidate: str
-    """Which candidate it is: `mlp`, `lightgbm`, `logistic`, ..."""
     inputs: tuple[InputColumn, ...]
     """In the order of the graph's two matrices: all numeric columns first, then the categorical ones."""
     ignored_columns: tuple[str, ...] = ()
     """Columns of the same source that a caller may send along; the model does not see them."""
-    threshold: float
-    """A score at or above it is a decision to act."""
     shape: Literal["purchases", "labelled"]
     config_version: int
     horizon_days: int | None
@@ -63,20 +55,11 @@ class Manifest(_Frozen):
     feature_hash: str
     """Over the definitions of the columns it takes: whoever computes them otherwise may not ask it."""
     data_fingerprint: str
-    recipe: dict[str, Any]
-    seed: int
-    calibration: dict[str, float]
-    metrics: dict[str, Metric]
-    parity: float
-    """The largest difference seen between ONNX Runtime and the framework, over the whole test set."""
     findings: tuple[str, ...]
     """Leakage findings, in words, with what was done about each."""
-    code_commit: str
-    libraries: dict[str, str]
-    model_sha256: str
 
     @model_validator(mode="after")
-    def _names_are_distinct(self) -> "Manifest":
+    def _names_are_distinct(self) -> Self:
         names = [column.name for column in self.inputs]
         repeated = [name for name, n in Counter((*names, *set(self.ignored_columns))).items() if n > 1]
         if repeated or _KEY.intersection(names):
@@ -94,6 +77,28 @@ class Manifest(_Frozen):
     def categorical(self) -> tuple[InputColumn, ...]:
         """The columns of the graph's `categorical` matrix, in order."""
         return tuple(column for column in self.inputs if column.kind == "categorical")
+
+
+class Manifest(Known):
+    """Everything an auditor or a server needs to know of one model.
+
+    Holds no clock time and no path: the same data, recipe, seed and code give the same manifest.
+    """
+
+    schema_version: Literal[1] = 1
+    candidate: str
+    """Which candidate it is: `mlp`, `lightgbm`, `logistic`, ..."""
+    threshold: float
+    """A score at or above it is a decision to act."""
+    recipe: dict[str, Any]
+    seed: int
+    calibration: dict[str, float]
+    metrics: dict[str, Metric]
+    parity: float
+    """The largest difference seen between ONNX Runtime and the framework, over the whole test set."""
+    code_commit: str
+    libraries: dict[str, str]
+    model_sha256: str
 
     @property
     def example(self) -> dict[str, float | str]:

@@ -37,7 +37,7 @@ def upload(folder: Path, to: str, aws: Aws, tell: Tell, *, kms_key: str = "") ->
     bucket, prefix = _split(to)
     files = _files(folder)
     with told(f"uploading to {to}"):
-        if _is_there(aws, bucket, f"{prefix}/{_COMPLETE}"):
+        if is_there(f"{to}/{_COMPLETE}", aws):
             tell("upload", "kept")
             return
         how = _encrypted(kms_key)
@@ -52,7 +52,7 @@ def put(content: bytes, to: str, aws: Aws, *, kms_key: str = "") -> None:
     """Bring `content` to the address `to`, unless something is there: addresses bear their content's hash."""
     bucket, key = _split(to)
     with told(f"uploading {to}"):
-        if not _is_there(aws, bucket, key):
+        if not is_there(to, aws):
             aws.s3.put_object(Bucket=bucket, Key=key, Body=content, **_encrypted(kms_key))
 
 
@@ -68,15 +68,9 @@ def fetch(address: str, to: Path, aws: Aws) -> None:
             shutil.move(path, to / path.name)
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.parquet"))}
-
-
-def _encrypted(kms_key: str) -> dict[str, str]:
-    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
-
-
-def _is_there(aws: Aws, bucket: str, key: str) -> bool:
+def is_there(address: str, aws: Aws) -> bool:
+    """Whether there is a file at `address`; to be called within `told`."""
+    bucket, key = _split(address)
     try:
         aws.s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
@@ -84,6 +78,14 @@ def _is_there(aws: Aws, bucket: str, key: str) -> bool:
             return False
         raise
     return True
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.parquet"))}
+
+
+def _encrypted(kms_key: str) -> dict[str, str]:
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
 
 
 def _split(address: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from churnops.cloud.aws import Aws, told
+from churnops.cloud.s3 import is_there
 from churnops.cloud.settings import Machines, SageMaker
 from churnops.errors import CloudError
 from churnops.progress import Tell
@@ -90,19 +91,21 @@ def job_name(*parts: str) -> str:
     return f"{first[: _NAME_CHARACTERS - len(parts[-1]) - 4].rstrip('-')}-{parts[-1]}"
 
 
-def submit(request: Mapping[str, Any], aws: Aws) -> str:
+def submit(request: Mapping[str, Any], aws: Aws, tell: Tell) -> str:
     """Start the job, or take up the one that runs or is done; the name of this attempt.
 
-    One that failed or was stopped stays as it is, since SageMaker never gives a name twice: the next attempt
-    has a number, and the same checkpoints.
+    One that failed, was stopped or whose model is gone stays as it is, since SageMaker never gives a name
+    twice: the next attempt has a number, and the same checkpoints.
     """
     name = request["TrainingJobName"]
     attempts = _attempts(name, aws)
-    if attempts and attempts[-1]["TrainingJobStatus"] not in _OVER:
+    if attempts and not _is_lost(attempts[-1], aws, tell):
         return str(attempts[-1]["TrainingJobName"])
     own = f"{name}-{len(attempts) + 1}" if attempts else name
     if len(attempts) == _MOST_ATTEMPTS:
-        raise CloudError(f"{name}: failed {len(attempts)} times; look into its logs before you try again")
+        raise CloudError(
+            f"{name}: {len(attempts)} attempts left no model; look into their logs, then delete them"
+        )
     with told(f"starting the training job {own}"):
         try:
             aws.sagemaker.create_training_job(**{**request, "TrainingJobName": own})
@@ -137,6 +140,18 @@ def follow(name: str, aws: Aws, tell: Tell, *, sleep: Sleep, poll_seconds: float
         if described is None:
             raise CloudError(f"{log.name}: was deleted while it ran")
         found = described
+
+
+def _is_lost(found: Mapping[str, Any], aws: Aws, tell: Tell) -> bool:
+    """Whether nothing will come of this attempt."""
+    if found["TrainingJobStatus"] != "Completed":
+        return found["TrainingJobStatus"] in _OVER
+    model = found["ModelArtifacts"]["S3ModelArtifacts"]
+    with told(f"looking for {model}"):
+        if is_there(model, aws):
+            return False
+    tell(found["TrainingJobName"], f"is done, but {model} is gone: a new attempt")
+    return True
 
 
 def _reason(found: Mapping[str, Any]) -> str:

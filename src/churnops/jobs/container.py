@@ -4,42 +4,78 @@ The contract: docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-a
 AWS: folders, JSON files and environment variables are all there is to it.
 """
 
-import json
 import os
 import shutil
-import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import typer
+from pydantic import BaseModel, ConfigDict, Field, Json, NonNegativeInt, TypeAdapter, ValidationError
 
 from churnops.bundle.bundle import write_bundle
 from churnops.bundle.manifest import Metric
+from churnops.config import faults
 from churnops.errors import ChurnopsError, ConfigError
 from churnops.evaluation.intervals import bootstrap, intervals
 from churnops.jobs.steps.apart import together
 from churnops.jobs.steps.learning import Assignment, Learnt, learn
 from churnops.jobs.steps.packaging import bundle_of
 from churnops.jobs.steps.shipment import Channel, Received, check_shares, receive
-from churnops.progress import Tell
+from churnops.progress import Tell, resumable
 from churnops.training.candidates import NETWORKS, chosen_frameworks, joined, joined_by_torchrun
 from churnops.training.fit import Epoch
 from churnops.training.group import Group, Place, gather_array
-from churnops.training.recipe import Recipe, recipe_of
+from churnops.training.recipe import Recipe, plain, recipe_of
 
 ROOT = Path("/opt/ml")
 _UNFINISHED = ".unfinished"
 _GPUS = Path("/proc/driver/nvidia/gpus")
 _PORT = 7777  # of the first process; the next ones count on, since hosts of a test can be one machine
 _SYSTEM_FAULT = 5
-_STOPPED = 128 + signal.SIGTERM
+_CHANNEL = "SM_CHANNEL_"
 _FAILURE_CHARACTERS = 1024  # more is cut off by SageMaker
+
+
+class _Variables(BaseModel):
+    """What SageMaker's toolkit says, where it is there: `SM_HOSTS` and so on."""
+
+    model_config = ConfigDict(alias_generator=lambda name: f"SM_{name.upper()}")
+
+    hosts: Json[tuple[str, ...]] | None = None
+    current_host: str | None = None
+    network_interface_name: str | None = None
+    num_gpus: NonNegativeInt | None = None
+    hps: Json[dict[str, Any]] | None = None
+    channels: Json[tuple[str, ...]] = ()
+    model_dir: Path | None = None
+    output_dir: Path | None = None
+
+
+class _Resources(BaseModel):
+    """resourceconfig.json"""
+
+    hosts: tuple[str, ...] = ("localhost",)
+    current_host: str | None = None
+    network_interface_name: str = ""
+
+
+class _Input(BaseModel):
+    """A channel in inputdataconfig.json."""
+
+    mode: str = Field("File", alias="TrainingInputMode")
+    distribution: str = Field("FullyReplicated", alias="S3DistributionType")
+
+
+_INPUTS = TypeAdapter(dict[str, _Input])
+_HYPERPARAMETERS = TypeAdapter(dict[str, Any])
+_RESOURCES = TypeAdapter(_Resources)
+_Shape = TypeVar("_Shape")
 
 
 @dataclass(frozen=True)
@@ -90,14 +126,8 @@ def _train(word: Annotated[Literal["train"], typer.Argument(help="What SageMaker
     Reads /opt/ml/input/config/*.json, the SM_* variables and the channels below /opt/ml/input/data; leaves
     the bundle in SM_MODEL_DIR (/opt/ml/model), or a reason in /opt/ml/output/failure. See docs/training.md.
     """
-    output = Path(os.environ.get("SM_OUTPUT_DIR", ROOT / "output"))
-    signal.signal(signal.SIGTERM, _stop)
-    try:
+    with resumable(), _failure_told(Path(os.environ.get("SM_OUTPUT_DIR", ROOT / "output"))):
         train(read_contract(ROOT, os.environ), _say)
-    except ChurnopsError as error:
-        _fail(output, str(error), error.exit_code)
-    except OSError as error:
-        _fail(output, str(error), _SYSTEM_FAULT)
 
 
 def main() -> None:
@@ -108,36 +138,32 @@ def main() -> None:
 def read_contract(root: Path, variables: Mapping[str, str]) -> Contract:
     """From the files under `root`; the toolkit's `SM_*` variables, where they are set, come before them.
 
-    Raises ConfigError for a framework that is not there, an unknown hyperparameter or an unusable channel.
+    Raises ConfigError for a framework that is not there, an unknown hyperparameter, an unusable channel, and
+    for what is not as SageMaker writes it.
     """
-    resources = _json(root / "input/config/resourceconfig.json")
-    inputs = _json(root / "input/config/inputdataconfig.json")
-    hyperparameters = _said("SM_HPS", variables) or _json(root / "input/config/hyperparameters.json")
+    said = _checked("environment", _Variables.model_validate, dict(variables))
+    resources = _file(root, "resourceconfig", _RESOURCES)
+    hyperparameters = said.hps or _file(root, "hyperparameters", _HYPERPARAMETERS)
     if not hyperparameters:
         problem = (
             "there are none, so no `framework`: is this a job? elsewhere the command is `churnops train`"
         )
         raise ConfigError("hyperparameters", [problem])
     framework, recipe = _asked(hyperparameters)
-    hosts = sorted(_said("SM_HOSTS", variables) or resources.get("hosts", ["localhost"]))
-    host = variables.get("SM_CURRENT_HOST", resources.get("current_host", hosts[0]))
+    hosts = sorted(said.hosts or resources.hosts)
+    host = said.current_host or resources.current_host or next(iter(hosts), "")
     if host not in hosts:
         raise ConfigError("resourceconfig.json", [f"current_host: {host} is none of {', '.join(hosts)}"])
     return Contract(
         host=host,
         hosts=tuple(hosts),
-        interface=variables.get("SM_NETWORK_INTERFACE_NAME", resources.get("network_interface_name", "")),
-        gpus=int(variables.get("SM_NUM_GPUS", len(list(_GPUS.glob("*"))))),
-        channels={
-            name: _given(
-                name, said, Path(variables.get(f"SM_CHANNEL_{name.upper()}", root / "input/data" / name))
-            )
-            for name, said in inputs.items()
-        },
+        interface=said.network_interface_name or resources.network_interface_name,
+        gpus=len(list(_GPUS.glob("*"))) if said.num_gpus is None else said.num_gpus,
+        channels=_channels(root, said.channels, variables),
         framework=framework,
         recipe=recipe,
-        model=Path(variables.get("SM_MODEL_DIR", root / "model")),
-        output=Path(variables.get("SM_OUTPUT_DIR", root / "output")),
+        model=said.model_dir or root / "model",
+        output=said.output_dir or root / "output",
         checkpoints=root / "checkpoints",
     )
 
@@ -245,56 +271,79 @@ def _write(
     learnt.write(write_bundle(bundle, contract.model / _UNFINISHED))
 
 
-def _asked(hyperparameters: Mapping[str, str]) -> tuple[str, Recipe]:
+def _asked(hyperparameters: Mapping[str, Any]) -> tuple[str, Recipe]:
     """The framework and the recipe; what SageMaker's own toolkit adds is not ours."""
-    fields = {name: text for name, text in hyperparameters.items() if not name.startswith("sagemaker_")}
-    framework = fields.pop("framework", "")
+    fields = {name: value for name, value in hyperparameters.items() if not name.startswith("sagemaker_")}
+    framework = plain(fields.pop("framework", ""))
     if framework not in NETWORKS:
         raise ConfigError("hyperparameters", [f"framework: '{framework}' is none of {', '.join(NETWORKS)}"])
     chosen_frameworks([framework], option="hyperparameters")
     return framework, recipe_of(fields, where="hyperparameters")
 
 
-def _given(name: str, said: Mapping[str, str], folder: Path) -> Given:
-    mode = said.get("TrainingInputMode", "File")
-    if mode == "Pipe":
+def _channels(root: Path, listed: Sequence[str], variables: Mapping[str, str]) -> dict[str, Given]:
+    """Those of inputdataconfig.json, of SM_CHANNELS and of SM_CHANNEL_<NAME>: any of them will do."""
+    inputs = _file(root, "inputdataconfig", _INPUTS)
+    folders = {
+        name.removeprefix(_CHANNEL): Path(folder)
+        for name, folder in variables.items()
+        if name.startswith(_CHANNEL)
+    }
+    named = dict.fromkeys([*inputs, *listed])
+    named |= dict.fromkeys(name.lower() for name in folders.keys() - {name.upper() for name in named})
+    return {
+        name: _given(name, inputs.get(name, _Input()), folders.get(name.upper(), root / "input/data" / name))
+        for name in named
+    }
+
+
+def _given(name: str, said: _Input, folder: Path) -> Given:
+    if said.mode == "Pipe":
         raise ConfigError(
             "inputdataconfig.json", [f"channel {name}: Pipe mode cannot be read: File or FastFile"]
         )
-    return Given(folder, said.get("S3DistributionType") == "ShardedByS3Key")
+    return Given(folder, said.distribution == "ShardedByS3Key")
 
 
-def _said(name: str, variables: Mapping[str, str]) -> Any:
-    """A variable that holds JSON; None where it is not set."""
+def _file(root: Path, name: str, shape: TypeAdapter[_Shape]) -> _Shape:
+    """What SageMaker wrote; empty where the file is not there: it leaves out what a job has none of."""
+    path = root / f"input/config/{name}.json"
+    content = path.read_bytes() if path.exists() else b"{}"
+    return _checked(str(path), shape.validate_json, content)
+
+
+def _checked(where: str, shape: Callable[[Any], _Shape], value: Any) -> _Shape:
     try:
-        return json.loads(variables[name]) if name in variables else None
-    except ValueError as error:
-        raise ConfigError(name, [f"is not JSON: {error}"]) from error
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """Empty where the file is not there: SageMaker leaves out what a job has none of."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise ConfigError(str(path), [f"is not JSON: {error}"]) from error
-    return content
+        return shape(value)
+    except ValidationError as error:
+        raise ConfigError(where, faults(error)) from None
 
 
 def _say(step: str, what: str) -> None:
     typer.echo(f"{step}: {what}")
 
 
-def _stop(*_: object) -> NoReturn:
-    """SageMaker takes the machine away, or somebody stopped the job: no failure, and none of the model."""
-    _say("SIGTERM", "stopped; the next start goes on from the checkpoint of the last epoch")
-    sys.exit(_STOPPED)
+@contextmanager
+def _failure_told(output: Path) -> Iterator[None]:
+    """End an error of ours in words and with its exit code, any other in a traceback; the file `failure` has
+    either."""
+    try:
+        yield
+    except (ChurnopsError, OSError) as error:
+        typer.echo(str(error), err=True)
+        _leave(output, str(error))
+        sys.exit(error.exit_code if isinstance(error, ChurnopsError) else _SYSTEM_FAULT)
+    except Exception as error:  # goes on, to leave a traceback
+        _leave(output, f"{type(error).__name__}: {error}")
+        raise
 
 
-def _fail(output: Path, message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "failure").write_text(message[:_FAILURE_CHARACTERS], encoding="utf-8")
-    sys.exit(code)
+def _leave(output: Path, message: str) -> None:
+    """Write the reason where SageMaker looks for it; nowhere on a machine that is no host of a job."""
+    if not (ROOT / "input").exists() and not any(name.startswith("SM_") for name in os.environ):
+        return
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "failure").write_text(message[:_FAILURE_CHARACTERS], encoding="utf-8")
+    except OSError as error:
+        typer.echo(f"the file failure could not be written: {error}", err=True)

@@ -69,6 +69,8 @@ class Comparison:
     evidence: Evidence
     """What the gates will judge the bundle by."""
     files: Sequence[Path] = ()
+    later: Mapping[str, float] = field(default_factory=dict)
+    """Figures of the whole that may be found after it was first written, and are added then."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ def record(comparison: Comparison, settings: Settings) -> Recorded:
 
     Repeating it writes nothing twice: finished runs of the same key and a version with the same content are
     used as they are, runs that a killed process left unfinished are deleted and written anew, and the
-    evidence is brought up to date. Raises RegistryError when the store refuses, and BundleError when the
-    bundle is not whole.
+    evidence and `later` are brought up to date. Raises RegistryError when the store refuses, and BundleError
+    when the bundle is not whole.
     """
     manifest = read_bundle(comparison.bundle).manifest
     with connect(settings.mlflow_uri) as client:
@@ -95,6 +97,7 @@ def record(comparison: Comparison, settings: Settings) -> Recorded:
         runs = _finished(client, experiment_id, comparison) or _write(
             client, experiment_id, comparison, manifest
         )
+        _add(client, runs.parent, comparison)
         version = register(client, manifest, run_id=runs.candidates[manifest.candidate])
         record_evidence(client, version, comparison.evidence)
     return Recorded(runs.parent, runs.candidates, version)
@@ -170,6 +173,13 @@ def _write(client: MlflowClient, experiment_id: str, comparison: Comparison, man
         run_ids[candidate.name] = run_id
     client.set_terminated(parent, end_time=at)
     return _Runs(parent, run_ids)
+
+
+def _add(client: MlflowClient, run_id: str, comparison: Comparison) -> None:
+    """What the run does not have yet of the figures found later."""
+    known, at = client.get_run(run_id).data.metrics, milliseconds(comparison.at)
+    found = [Metric(name, value, at, 0) for name, value in comparison.later.items() if name not in known]
+    client.log_batch(run_id, metrics=found)
 
 
 def _dataset(comparison: Comparison, manifest: Manifest) -> DatasetInput:

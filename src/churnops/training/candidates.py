@@ -1,5 +1,6 @@
 """Which models compete, by name; a framework is imported when its candidate is fitted."""
 
+import os
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
@@ -65,6 +66,7 @@ def joined(name: str, place: Place | None) -> AbstractContextManager[Group]:
 
             return torch_group.joined(place)
         case "tensorflow" if place:
+            _hush_tensorflow()
             from churnops.training import keras_group
 
             return keras_group.joined(place)
@@ -98,6 +100,7 @@ def fit(  # noqa: PLR0913 - the trainers' five, and which of them
 
             return torch_mlp.fit(train, validation, recipe, on_epoch=on_epoch, host=host)
         case "tensorflow":
+            _hush_tensorflow()
             from churnops.training import keras_mlp
 
             return keras_mlp.fit(train, validation, recipe, on_epoch=on_epoch, host=host)
@@ -119,3 +122,8 @@ def fit(  # noqa: PLR0913 - the trainers' five, and which of them
             return baselines.fit_one_column(train, validation, recipe, on_epoch=on_epoch)
         case _:
             raise ValueError(f"no candidate is called {name}")
+
+
+def _hush_tensorflow() -> None:
+    """At every start it tells of the processor and of missing GPUs; what is wrong is raised all the same."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

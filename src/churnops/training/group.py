@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from churnops.errors import ProcessLost
+
 Index = npt.NDArray[np.intp]
 Words = npt.NDArray[np.int32]
 """Bytes as collectives carry them, four to a number."""
@@ -35,6 +37,15 @@ def local_places(processes: int) -> list[Place]:
         ]
         addresses = tuple(f"127.0.0.1:{one.getsockname()[1]}" for one in sockets)
     return [Place(rank, addresses, device=rank) for rank in range(processes)]
+
+
+def not_met(address: str, error: Exception) -> ProcessLost:
+    """What to raise where a process cannot listen at `address`, or find there those it trains with."""
+    said = str(error).partition("\n")[0]
+    return ProcessLost(
+        f"{address}: could not listen there, or meet the others of this training: {said}; is the port taken, "
+        "or a host out of reach?"
+    )
 
 
 class Group(Protocol):

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from churnops.errors import ProcessLost
-from churnops.training.group import Place, gather_bytes
+from churnops.training.group import Place, gather_bytes, not_met
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,18 @@ def _only(value: Any) -> tf.Tensor:
 
 @contextmanager
 def joined(place: Place) -> Iterator[KerasGroup]:
-    """Meet the others; they part when the process ends. Raises ProcessLost where one of them is gone."""
+    """Meet the others; they part when the process ends.
+
+    Raises ProcessLost where they cannot be met, or one of them is gone.
+    """
     gpus = tf.config.list_physical_devices("GPU")
     tf.config.set_visible_devices(gpus[place.device : place.device + 1], "GPU")
     task = {"type": "worker", "index": place.rank}
     os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": place.addresses}, "task": task})
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise not_met(place.addresses[place.rank], error) from error
     try:
         yield KerasGroup(strategy, place.rank, len(place.addresses), _gathering(strategy))
     except tf.errors.OpError as error:

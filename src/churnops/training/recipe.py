@@ -90,18 +90,23 @@ class Recipe(FrozenModel):
     """Bootstrap resamples behind every interval."""
 
 
-def recipe_of(fields: Mapping[str, str], *, where: str) -> Recipe:
-    """The recipe that has these fields by path (`network.dropout`), as JSON or plain text; else the defaults.
+def recipe_of(fields: Mapping[str, Any], *, where: str) -> Recipe:
+    """The recipe that has these fields by path (`network.dropout`), as `plain` reads them; else the defaults.
 
     Raises ConfigError naming `where` and each field that is unknown or wrong.
     """
+    whole = [path for path in fields if any(other.startswith(f"{path}.") for other in fields)]
+    if whole:
+        raise ConfigError(
+            where, [f"{path}: is given whole and field by field: one of them" for path in whole]
+        )
     nested: dict[str, Any] = {}
-    for path, text in fields.items():
+    for path, value in fields.items():
         *tables, name = path.split(".")
         inner = nested
         for table in tables:
             inner = inner.setdefault(table, {})
-        inner[name] = _value(text)
+        inner[name] = plain(value)
     try:
         return Recipe.model_validate(nested)
     except ValidationError as error:
@@ -113,8 +118,9 @@ def fields_of(recipe: Recipe) -> dict[str, str]:
     return dict(dotted(recipe.model_dump(mode="json")))
 
 
-def _value(text: str) -> Any:
+def plain(value: Any) -> Any:
+    """A value given as itself, as JSON or as plain text."""
     try:
-        return json.loads(text)
+        return json.loads(value) if isinstance(value, str) else value
     except ValueError:
-        return text
+        return value

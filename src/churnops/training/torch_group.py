@@ -11,7 +11,7 @@ import torch
 from torch import distributed
 
 from churnops.errors import ProcessLost
-from churnops.training.group import Place, Words, gather_bytes
+from churnops.training.group import Place, Words, gather_bytes, not_met
 
 _PATIENCE = dt.timedelta(minutes=10)  # how long a step may take the slowest of them
 
@@ -33,19 +33,11 @@ class TorchGroup:
         return np.stack([part.numpy() for part in parts])
 
 
-@contextmanager
-def joined(place: Place | None) -> Iterator[TorchGroup]:
-    """Meet the others, and part when done. Without a place, where torchrun's variables say.
-
-    Raises ProcessLost where one of them is gone.
-    """
-    gpus = torch.cuda.is_available()
-    if gpus:
-        torch.cuda.set_device(place.device if place else int(os.environ["LOCAL_RANK"]))
-    backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
+def _meet(place: Place | None, backend: str) -> None:
     if place is None:
         distributed.init_process_group(backend, init_method="env://", timeout=_PATIENCE)
-    else:
+        return
+    try:
         distributed.init_process_group(
             backend,
             init_method=f"tcp://{place.addresses[0]}",
@@ -53,6 +45,20 @@ def joined(place: Place | None) -> Iterator[TorchGroup]:
             world_size=len(place.addresses),
             timeout=_PATIENCE,
         )
+    except RuntimeError as error:
+        raise not_met(place.addresses[0], error) from error
+
+
+@contextmanager
+def joined(place: Place | None) -> Iterator[TorchGroup]:
+    """Meet the others, and part when done. Without a place, where torchrun's variables say.
+
+    Raises ProcessLost where they cannot be met, or one of them is gone.
+    """
+    gpus = torch.cuda.is_available()
+    if gpus:
+        torch.cuda.set_device(place.device if place else int(os.environ["LOCAL_RANK"]))
+    _meet(place, "cpu:gloo,cuda:nccl" if gpus else "gloo")
     try:
         yield TorchGroup(distributed.get_rank(), distributed.get_world_size())
     except RuntimeError as error:  # gloo raises nothing more special

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
-from churnops.errors import ChurnopsError, ProcessLost
+from churnops.errors import ChurnopsError, Fault, ProcessLost
 from churnops.progress import Tell
 
 Work = Callable[[Any, Tell], None]
@@ -20,6 +20,8 @@ _GRACE_SECONDS = 5.0  # for the others to say what they know, once one has faile
 
 def apart(work: Work, task: Any, tell: Tell) -> None:
     """Do `work(task, tell)` in another process; raise what it raises, and ProcessLost when it is killed.
+
+    An exception that is none of ours arrives as Fault.
 
     It ends with this process, however this one ends.
     """
@@ -71,7 +73,7 @@ def _problems(crew: Sequence[_Member], tell: Tell) -> Iterator[Exception]:
             if isinstance(problem, EOFError):
                 number, process = talking.pop(pipe)
                 process.join()
-                problem = _ended(process.exitcode, f"process {number} of {len(crew)}")
+                problem = _ended(process.exitcode or 0, f"process {number} of {len(crew)}")
             if problem:
                 failed = True
                 yield problem
@@ -89,11 +91,11 @@ def _heard(pipe: Any, tell: Tell) -> Exception | None:
     return None
 
 
-def _ended(exitcode: int | None, who: str) -> ProcessLost | None:
-    if not exitcode:
-        return None
-    how = f"was ended by signal {-exitcode}" if exitcode < 0 else f"ended with {exitcode}"
-    return ProcessLost(f"{who} {how} while it was training; again, training goes on from the last epoch")
+def _ended(exitcode: int, who: str) -> ProcessLost | None:
+    if exitcode < 0:
+        how = f"was ended by signal {-exitcode} while it was training"
+        return ProcessLost(f"{who} {how}; again, training goes on from the last epoch")
+    return ProcessLost(f"{who} ended with {exitcode}; what it said before tells why") if exitcode else None
 
 
 def _do(work: Work, task: Any, pipe: Connection) -> None:
@@ -103,6 +105,9 @@ def _do(work: Work, task: Any, pipe: Connection) -> None:
         work(task, lambda step, what: pipe.send((step, what)))
     except (ChurnopsError, OSError) as error:
         pipe.send(error)
+    except BaseException as error:  # goes on, to leave a traceback
+        pipe.send(Fault(f"{type(error).__name__}: {error}; the traceback above tells where"))
+        raise
 
 
 def _end_with_parent() -> None:

@@ -44,7 +44,7 @@ class OnSageMaker:
         folder, aws = ship(), self.connect()
         upload(folder, self._dataset(folder), aws, tell, kms_key=self.settings.kms_key)
         for request in self.requests(tasks, folder):
-            tell("sagemaker", f"job {submit(request, aws)}")
+            tell("sagemaker", f"job {submit(request, aws, tell)}")
 
     def train(self, task: Task, to: Path, tell: Tell) -> None:
         """Wait for the job and fetch what it has learnt; raises CloudError where it failed."""

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -52,7 +53,6 @@ def register(
             "seed": recipe.seed,
             "spans": bundle.manifest.spans,
             "feature_hash": bundle.manifest.feature_hash,
-            **({"equivalence": read_differences(steps["equivalence"])} if "equivalence" in steps else {}),
         },
         data_source=bundle.manifest.name,
         candidates=[
@@ -68,8 +68,18 @@ def register(
         bundle=bundle_folder,
         evidence=_evidence(bundle.manifest, steps, opponent),
         files=[steps["evaluation"].folder / PREDICTIONS],
+        later=_equivalence(figures["between_frameworks"], steps),
     )
     return record(comparison, settings), opponent
+
+
+def _equivalence(gain: Mapping[str, Any], steps: Mapping[str, Done]) -> dict[str, float]:
+    """How far the two networks are apart: from the same start, and in their ROC AUC as trained."""
+    if "equivalence" not in steps:
+        return {}
+    apart = {**read_differences(steps["equivalence"]), "roc_auc_gain": gain["roc_auc"]["value"]}
+    apart |= {f"roc_auc_gain_{end}": gain["roc_auc"][end] for end in ("low", "high")}
+    return {f"equivalence.{name}": figure for name, figure in apart.items()}
 
 
 def _flavour(candidate: Done) -> Path | None:
