@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from orders import Order, write_orders
@@ -170,3 +171,13 @@ def test_spark_submit_runs_a_zip_of_the_package(job):
     made = pq.read_table(folder / "made.parquet")
     assert made["customer_id"].to_pylist() == [f"c{i}" for i in range(7)]
     assert left_behind(folder) == []
+
+
+def test_parts_in_several_folders_are_one_table_blanks_and_all(spark, tmp_path):
+    for folder in ("one", "other"):
+        (tmp_path / "a lake" / folder).mkdir(parents=True)
+        pq.write_table(pa.table({"n": [1, 2]}), tmp_path / "a lake" / folder / "orders.parquet")
+
+    both = {"orders": str(tmp_path / "a lake" / "{one,other}" / "orders.parquet")}
+
+    assert spark.query("select count(*) as n from orders", both).to_pylist() == [{"n": 4}]
