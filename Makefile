@@ -17,7 +17,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-ex
 	--find-links $(CPU_WHEELS)/torch/ --pip-args "--retries 1"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tensorflow setup-spark setup-dev lock fmt lint types layers test test-tensorflow test-all check data demo \
+.PHONY: help setup setup-tensorflow setup-spark setup-dev lock fmt lint types layers test test-servers test-tensorflow test-all check data demo \
 	run report serve bench clean
 
 help: ## list the verbs
@@ -99,7 +99,10 @@ TENSORFLOW_TESTS := tests/training/test_keras_mlp.py tests/seams/test_frameworks
 test-tensorflow: setup-dev setup-tensorflow ## install TensorFlow, and run its tests
 	$(BIN)/pytest -m tensorflow $(TENSORFLOW_TESTS)
 
-test-all: test test-tensorflow ## install everything, and run all tests
+test-servers: setup-dev ## run the tests that start servers, S3 among them
+	$(BIN)/pytest -m "servers and not spark"
+
+test-all: test test-servers test-tensorflow ## install everything, and run all tests
 
 check: lint types layers test ## lint, types, layers, test
 
