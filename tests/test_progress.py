@@ -7,8 +7,8 @@ WAITING = """
 import time
 from churnops.progress import resumable
 with resumable():
-    print("on", flush=True)
     try:
+        print("on", flush=True)
         time.sleep(60)
     finally:
         print("put in order")

@@ -17,7 +17,7 @@ from churnops.bundle.manifest import InputColumn
 from churnops.contracts.table import check
 from churnops.contracts.tables import INSTANT, SCORES
 from churnops.errors import ConfigError, ContractError, SourceError
-from churnops.scoring.batch import score_table
+from churnops.scoring.batch import export_scores, score_table
 
 JUNE = dt.datetime.fromisoformat("2024-06-01")
 JULY = dt.datetime.fromisoformat("2024-07-01")
@@ -44,10 +44,11 @@ def scored(tiny_bundle, tmp_path):
 
     def run(table: pa.Table, **options) -> pa.Table:
         pq.write_table(table, tmp_path / "inputs.parquet")
-        done = score_table(tiny_bundle, tmp_path / "inputs.parquet", tmp_path / "scores.parquet", **options)
-        assert (done.rows, done.path) == (table.num_rows, tmp_path / "scores.parquet")
-        assert done.model_version == tiny_bundle.manifest.model_version
-        return pq.read_table(done.path)
+        to = tmp_path / "scores.parquet"
+        assert score_table(tiny_bundle, tmp_path / "inputs.parquet", to, **options) == table.num_rows
+        found = pq.read_table(to)
+        assert set(found["model_version"].to_pylist()) <= {tiny_bundle.manifest.model_version}
+        return found
 
     return run
 
@@ -141,7 +142,7 @@ def test_a_folder_is_one_table(tiny_bundle, tmp_path):
 
 def test_csv_holds_the_same_as_parquet(tiny_bundle, scored, tmp_path):
     in_parquet = scored(_table(40, customer_id=[f'0{i},"' for i in range(40)]))
-    score_table(tiny_bundle, tmp_path / "inputs.parquet", tmp_path / "scores.csv")
+    export_scores(tmp_path / "scores.parquet", tmp_path / "scores.csv")
     types = {"customer_id": pa.string(), "as_of": INSTANT}
     options = pa.csv.ConvertOptions(column_types=types)
     assert pa.csv.read_csv(tmp_path / "scores.csv", convert_options=options).equals(in_parquet)
@@ -231,7 +232,7 @@ def test_damage_inside_a_table_is_named_and_the_old_scores_stay(tiny_bundle, tmp
 @pytest.mark.parametrize("name", ["scores", "scores.txt", "scores.csv.gz"])
 def test_scores_are_parquet_or_csv(tiny_bundle, tmp_path, name):
     with pytest.raises(ConfigError, match=r"\.parquet or \.csv"):
-        score_table(tiny_bundle, Path("any.parquet"), tmp_path / name)
+        export_scores(Path("any.parquet"), tmp_path / name)
 
 
 def test_columns_are_found_by_the_names_people_give(tmp_path):

@@ -77,7 +77,7 @@ def test_a_damaged_file_among_good_ones_is_named_or_left_out(
     assert [problem.partition(":")[0] for problem in error.value.problems] == [f"poor.{format_}"]
     assert [name.partition(":")[0] for name in staged.damaged] == [f"poor.{format_}"]
     assert says in staged.damaged[0]
-    assert [file.name for file in staged.files] == [f"good.{format_}", f"well.{format_}"]
+    assert [file.name for file in staged.files] == [f"{name}.{format_}" for name in ("good", "poor", "well")]
     assert staged.rows == 2000
     assert [path.name for path in to.parent.iterdir()] == ["to.parquet"]
 

@@ -39,7 +39,7 @@ _ENDINGS = {
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file that was read, so that a later run can tell whether it is still the same."""
+    """One file as it was, so that a later run can tell whether it is still the same."""
 
     name: str
     sha256: str
