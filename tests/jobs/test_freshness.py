@@ -135,7 +135,7 @@ def test_a_day_made_again_is_fresh_though_nothing_in_it_changed(shop):
 
     versions = shop.lake.datasets()
     assert list(versions[f"shop/features/as_of={DAY}"]) == [1, 2]
-    assert versions[f"shop/scores/as_of={DAY}"] == [1]
+    assert list(versions[f"shop/scores/as_of={DAY}"]) == [1]
     assert shop.check(hours=5_000).rows == 1
 
 
