@@ -140,7 +140,7 @@ def test_a_folder_is_one_table(tiny_bundle, tmp_path):
     assert pq.read_table(tmp_path / "scores.parquet")["rank"].to_pylist() == list(range(1, 11))
 
 
-def test_csv_holds_the_same_as_parquet(tiny_bundle, scored, tmp_path):
+def test_csv_holds_the_same_as_parquet(scored, tmp_path):
     in_parquet = scored(_table(40, customer_id=[f'0{i},"' for i in range(40)]))
     export_scores(tmp_path / "scores.parquet", tmp_path / "scores.csv")
     types = {"customer_id": pa.string(), "as_of": INSTANT}
@@ -230,7 +230,7 @@ def test_damage_inside_a_table_is_named_and_the_old_scores_stay(tiny_bundle, tmp
 
 
 @pytest.mark.parametrize("name", ["scores", "scores.txt", "scores.csv.gz"])
-def test_scores_are_parquet_or_csv(tiny_bundle, tmp_path, name):
+def test_scores_are_parquet_or_csv(tmp_path, name):
     with pytest.raises(ConfigError, match=r"\.parquet or \.csv"):
         export_scores(Path("any.parquet"), tmp_path / name)
 
