@@ -247,3 +247,10 @@ def test_a_version_published_while_garbage_is_gathered_stays(lake, tmp_path):
 
     lake.fetch(made, tmp_path / "r")
     assert values(tmp_path / "r", "orders") == [1]
+
+
+def test_a_draft_without_a_table_is_not_published(lake):
+    with pytest.raises(StorageError, match="holds no table"):
+        lake.publish(lake.draft("shop/orders"), {}, Made("key", "spark"))
+
+    assert lake.version("shop/orders") is None

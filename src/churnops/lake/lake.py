@@ -125,6 +125,8 @@ class Lake:
         Where the newest version holds the same already, and was made of the same, that one is returned, and
         the draft left to `garbage`. Raises Conflict where another writer was first with something else.
         """
+        if not tables and not kept:
+            raise StorageError(f"{self.storage.at(draft.below)}: holds no table; nothing was published")
         sizes = {file.name: file.bytes for file in self.storage.files(draft.below)}
         names = {name.removeprefix(draft.name("")): size for name, size in sizes.items()}
         version = Version(
