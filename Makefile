@@ -123,8 +123,10 @@ test-spark: setup-dev setup-spark ## install Spark, and run its tests: with S3 a
 	TZ=UTC $(BIN)/pytest -m spark $(SPARK_PARITY) $(SPARK_TESTS)
 	TZ=Europe/Berlin $(BIN)/pytest -m spark $(SPARK_PARITY)
 
+AIRFLOW_TESTS ?= tests/dags
+
 test-airflow: setup-dev setup-airflow ## install Airflow, and run its tests on a real scheduler; needs PostgreSQL
-	$(BIN)/pytest -m airflow tests/dags
+	$(BIN)/pytest -m airflow $(AIRFLOW_TESTS)
 
 test-all: test test-servers test-tensorflow test-spark test-airflow ## install everything, and run all tests
 
