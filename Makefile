@@ -114,7 +114,7 @@ test-servers: setup-dev ## run the tests on a real S3 server, which they start
 
 # What both engines must agree on runs in UTC, and where clocks change.
 SPARK_PARITY := tests/seams/test_engines_agree.py
-SPARK_TESTS := tests/engines/test_on_spark.py tests/end_to_end/test_spark_cluster.py
+SPARK_TESTS := tests/engines/test_on_spark.py tests/end_to_end/test_spark_cluster.py tests/seams/test_killed_jobs.py
 
 test-spark: setup-dev setup-spark ## install Spark, and run its tests: with S3 and on a cluster; it needs Java 17
 	@java=$${JAVA_HOME:+$$JAVA_HOME/bin/}java; version=$$($$java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p'); \
