@@ -1,6 +1,7 @@
 """Versions: one writer wins, a reader sees one version whole, and what goes is what nobody needs."""
 
 import datetime as dt
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -166,6 +167,23 @@ def test_what_is_not_what_was_published_is_refused_and_named(lake, tmp_path, fil
 
     assert lake.storage.at(name) in str(error.value)
     assert not list((tmp_path / "r").glob(".*"))
+
+
+@pytest.mark.parametrize("damage", ["emptied", "deleted", "joined"])
+def test_a_folder_that_executors_read_is_the_one_that_was_published(lake, tmp_path, damage):
+    draft = lake.draft("shop/orders")
+    parts = [write_table(tmp_path / f"{i}.parquet", {"n": [i]}) for i in range(3)]
+    lake.upload_table(parts, "orders.parquet", draft)
+    made = lake.publish(draft, {"orders": read_back(parts)}, Made("key", "spark"))
+    lake.verify(made)
+
+    name = draft.name(f"orders.parquet/{4 if damage == 'joined' else 2:04}.parquet")
+    lake.storage.delete([name])
+    if damage != "deleted":
+        lake.storage.create(name, b"" if damage == "emptied" else parts[0].read_bytes())
+
+    with pytest.raises(StorageError, match=f"{re.escape(name)}: is not what was published"):
+        lake.verify(made)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"dataset": "shop/orders", "from_the_future": 1}'])

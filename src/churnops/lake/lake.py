@@ -169,6 +169,20 @@ class Lake:
             found[name] = self.storage.at(f"{version.dataset}/{folder}/{name}.parquet")
         return found
 
+    def verify(self, version: Version) -> None:
+        """Raise StorageError where the files of a version's tables are not those that were published, by name
+        and size: an engine that reads a folder itself would pass over one that is missing or empty."""
+        for name, table in version.tables.items():
+            for part in table.parts:
+                below = f"{version.dataset}/{part.folder}"
+                stored = {
+                    file.name.removeprefix(f"{below}/"): file.bytes for file in self.storage.files(below)
+                }
+                found = _files_of(name, stored)
+                for file in sorted(found.keys() | part.files.keys()):
+                    if found.get(file) != part.files.get(file):
+                        raise self._exchanged(version, f"{below}/{file}")
+
     def fetch(self, version: Version, to: Path) -> None:
         """Bring a version to the folder `to`: each table as one Parquet file, or a folder with one for each
         part, and the JSON files.
@@ -179,15 +193,15 @@ class Lake:
         for name, note in version.notes.items():
             self.storage.download(f"{below}/{name}", to / name)
             if _note((to / name).read_bytes()) != note:
-                raise self._exchanged(version, name)
+                raise self._exchanged(version, f"{below}/{name}")
         for name, table in version.tables.items():
             path = to / f"{name}.parquet"
             for i, part in enumerate(table.parts, start=1):
                 one = path if len(table.parts) == 1 else path / f"{i:04}.parquet"
                 one.parent.mkdir(parents=True, exist_ok=True)
-                content = self._fetch_table(f"{version.dataset}/{part.folder}", list(part.files), one)
-                if content != part.content:
-                    raise self._exchanged(version, f"{name}.parquet")
+                folder = f"{version.dataset}/{part.folder}"
+                if self._fetch_table(folder, list(part.files), one) != part.content:
+                    raise self._exchanged(version, f"{folder}/{name}.parquet")
 
     def tables_of(self, draft: Draft) -> list[str]:
         """The tables that are in the draft already."""
@@ -247,8 +261,8 @@ class Lake:
     def _exchanged(self, version: Version, file: str) -> StorageError:
         manifest = self.storage.at(_manifest(version.dataset, version.number))
         return StorageError(
-            f"{self.storage.at(version.below)}/{file}: is not what was published: bring it back from a "
-            f"backup, or delete {manifest} and run again"
+            f"{self.storage.at(file)}: is not what was published: bring it back from a backup, or delete "
+            f"{manifest} and run again"
         )
 
     def _newest(self, dataset: str) -> int:

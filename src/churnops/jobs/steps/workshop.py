@@ -49,8 +49,12 @@ class Published(Done):
     """A finished step whose tables are in the lake; in its folder each is a file, or a folder of parts."""
 
     version: Version
-    addresses: Mapping[str, str]
-    """Of the tables in the lake, by name."""
+    lake: Lake
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The tables in the lake, by name."""
+        return self.lake.addresses(self.version)
 
     @property
     def files(self) -> dict[str, str]:
@@ -58,8 +62,11 @@ class Published(Done):
         return {name: str(self.folder / f"{name}.parquet") for name in self.version.tables}
 
     def tables(self, engine: Engine) -> dict[str, str]:
-        """The tables by name, where `engine` reads them."""
-        return dict(self.addresses) if engine.distributed else self.files
+        """The tables by name, where `engine` reads them; raises StorageError where the lake lacks a file."""
+        if not engine.distributed:
+            return self.files
+        self.lake.verify(self.version)
+        return self.addresses
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,7 @@ class Workshop:
         return self._published(done, version)
 
     def _published(self, done: Done, version: Version) -> Published:
-        return Published(done.folder, done.key, version, self.lake.addresses(version))
+        return Published(done.folder, done.key, version, self.lake)
 
     def _kept(self, dataset: str, done: Done) -> dict[str, tuple[Part, ...]]:
         """The parts of an earlier version with which the tables of a finished step begin."""
