@@ -6,7 +6,6 @@ It takes `make setup-spark`. Each way is run in a process of its own, in turn, f
 best of its rounds counts. Spark is `local[2]` with 4 GB; its start is not counted, and is printed beside.
 """
 
-import argparse
 import datetime as dt
 import os
 import time
@@ -14,15 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 
-import pyarrow.parquet as pq
-from features import ACTIVE_DAYS, COMPARED, CONFIG, LATEST, MONTHLY, WINDOWS_DAYS, apart, by_pandas, ours
+from features import ACTIVE_DAYS, COMPARED, CONFIG, LATEST, MONTHLY, WINDOWS_DAYS, by_pandas, ours
+from many_orders import apart, options, orders_of
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as fn
 
 from churnops.engines.on_spark import Spark
 from churnops.features.definitions import declared
 from churnops.features.query import features_query
-from churnops.sources.synthetic import Population, write_orders
 
 os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--driver-memory 4g pyspark-shell")
 SPARK = Spark("local[2]")
@@ -123,18 +121,8 @@ def exchanges(orders: Path) -> dict[str, int]:
 
 def main() -> None:
     """Print seconds, ratios and exchanges."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--orders", type=int, default=10_000_000)
-    parser.add_argument("--customers", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=Path("var/benchmarks"))
-    asked = parser.parse_args()
-    orders = asked.folder / f"orders-{asked.orders}-of-{asked.customers}.parquet"
-    if not orders.exists():
-        apart(write_orders, Population(customers=asked.customers), orders, orders=asked.orders)
-    print(f"{pq.read_metadata(orders).num_rows:,} orders of {asked.customers:,} customers")
+    asked = options(__doc__, orders=10_000_000, customers=200_000, rounds=3)
+    orders = orders_of(asked)
     columns = f"{len(COMPARED)} features"
     one = (duckdb, spark, pandas)
     compare(f"one snapshot, {columns}", one, orders, as_ofs=[LATEST], rounds=asked.rounds)

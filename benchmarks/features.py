@@ -6,25 +6,22 @@ Each is run in a process of its own, in turn, from Parquet to Parquet; the best 
 most memory of any. With more than 20 million orders pandas and the join are left out: they would not fit.
 """
 
-import argparse
 import datetime as dt
-import multiprocessing
 import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from many_orders import apart, options, orders_of
 
 from churnops.data_config import DataConfig
 from churnops.engines.on_duckdb import DuckDB
 from churnops.features.build import build_features
 from churnops.features.definitions import declared
 from churnops.features.query import features_query
-from churnops.sources.synthetic import Population, write_orders
 
 WINDOWS_DAYS = (30, 90, 365)
 ACTIVE_DAYS = 90
@@ -107,18 +104,8 @@ def by_pandas(orders: Path, to: Path, *, as_ofs: Sequence[dt.datetime]) -> None:
 
 def main() -> None:
     """Print seconds, peak memory and ratios."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--orders", type=int, default=10_000_000)
-    parser.add_argument("--customers", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=Path("var/benchmarks"))
-    asked = parser.parse_args()
-    orders = asked.folder / f"orders-{asked.orders}-of-{asked.customers}.parquet"
-    if not orders.exists():
-        apart(write_orders, Population(customers=asked.customers), orders, orders=asked.orders)
-    print(f"{pq.read_metadata(orders).num_rows:,} orders of {asked.customers:,} customers")
+    asked = options(__doc__, orders=10_000_000, customers=200_000, rounds=3)
+    orders = orders_of(asked)
     large = asked.orders > FITS_IN_MEMORY
     one: list[Callable[..., None]] = [ours, by_hand] if large else [ours, by_hand, by_pandas]
     several: list[Callable[..., None]] = [ours] if large else [ours, by_join]
@@ -149,12 +136,6 @@ def compare(
             f"  {name:<12}{best[name]:7.2f} s {max(peak for _, peak in taken):6.2f} GB {ratio:6.2f}x",
             flush=True,
         )
-
-
-def apart(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call it in a process of its own: the memory of one is not counted for another."""
-    with multiprocessing.get_context("spawn").Pool(1) as process:
-        return process.apply(function, args, kwargs)
 
 
 def measured(way: Callable[..., None], orders: Path, as_ofs: Sequence[dt.datetime]) -> tuple[float, float]:

@@ -6,19 +6,17 @@ Purchases come as one Parquet file a day. The lake is built from nothing (clean 
 each of the last thirty days) without its newest day; then that day's file comes, and its features are made.
 """
 
-import argparse
 import datetime as dt
 import shutil
 import time
 from pathlib import Path
 
 import duckdb
-from features import apart
+from many_orders import apart, options, orders_of
 
 from churnops.config import Settings
 from churnops.data_config import DataConfig
 from churnops.jobs.features import make_features
-from churnops.sources.synthetic import Population, write_orders
 
 CONFIG = DataConfig.model_validate(
     {
@@ -40,6 +38,7 @@ SNAPSHOTS = 30
 
 def write_days(orders: Path, raw: Path) -> list[dt.date]:
     """A file for each day of the last year of `orders`, with a category made up; the days."""
+    raw.parent.mkdir(parents=True)
     with duckdb.connect() as connection:
         source = f"read_parquet('{orders}')"
         last = connection.execute(f"select max(event_timestamp)::date from {source}").fetchone()[0]
@@ -67,22 +66,16 @@ def build(folder: Path, days: list[dt.date]) -> list[float]:
 
 def main() -> None:
     """Print seconds and the share."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--orders", type=int, default=5_000_000)
-    parser.add_argument("--customers", type=int, default=100_000)
-    parser.add_argument("--folder", type=Path, default=Path("var/benchmarks/new-day"))
-    asked = parser.parse_args()
-    shutil.rmtree(asked.folder, ignore_errors=True)
-    orders = asked.folder / "orders.parquet"
-    apart(write_orders, Population(customers=asked.customers), orders, orders=asked.orders)
-    days = apart(write_days, orders, asked.folder / "raw")
-    newest = asked.folder / "raw" / f"day={days[-1]}"
-    aside = newest.rename(asked.folder / "newest")
-    rebuilt = apart(build, asked.folder, days[-1 - SNAPSHOTS : -1])
+    asked = options(__doc__, orders=5_000_000, customers=100_000)
+    folder = asked.folder / "new-day"
+    shutil.rmtree(folder, ignore_errors=True)
+    orders = orders_of(asked)
+    days = apart(write_days, orders, folder / "raw")
+    newest = folder / "raw" / f"day={days[-1]}"
+    aside = newest.rename(folder / "newest")
+    rebuilt = apart(build, folder, days[-1 - SNAPSHOTS : -1])
     aside.rename(newest)
-    (added,) = apart(build, asked.folder, days[-1:])
+    (added,) = apart(build, folder, days[-1:])
     print(f"{len(days)} days; a lake of clean tables and {SNAPSHOTS} days of features: {sum(rebuilt):.1f} s")
     print(
         f"  the clean tables and the first of them {rebuilt[0]:.1f} s, each of the others {rebuilt[-1]:.2f} s"

@@ -6,7 +6,6 @@ It takes `make setup-spark`, 20 GB of disk, and most of an hour. Each engine mak
 one snapshot and of six, from Parquet to Parquet, in a process of its own. Executors have one core and 1.5 GB.
 """
 
-import argparse
 import datetime as dt
 import os
 import time
@@ -15,12 +14,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from engines import query
-from features import LATEST, MONTHLY, apart
+from features import LATEST, MONTHLY
+from many_orders import apart, options, orders_of
 
 from churnops.engines import Engine
 from churnops.engines.on_duckdb import DuckDB
 from churnops.engines.on_spark import Spark
-from churnops.sources.synthetic import Population, write_orders
 
 EXECUTOR_MB = 1536
 
@@ -76,19 +75,9 @@ ENGINES = {
 
 def main() -> None:
     """Print seconds, rows per core-second and ratios."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--orders", type=int, default=100_000_000)
-    parser.add_argument("--customers", type=int, default=2_000_000)
-    parser.add_argument("--folder", type=Path, default=Path("var/benchmarks"))
-    asked = parser.parse_args()
-    orders = asked.folder / f"orders-{asked.orders}-of-{asked.customers}.parquet"
-    if not orders.exists():
-        apart(write_orders, Population(customers=asked.customers), orders, orders=asked.orders)
+    asked = options(__doc__, orders=100_000_000, customers=2_000_000)
+    orders = orders_of(asked)
     count = pq.read_metadata(orders).num_rows
-    size = orders.stat().st_size / 1e9
-    print(f"{count:,} orders of {asked.customers:,} customers, {size:.1f} GB of Parquet")
     for title, as_ofs in (("one snapshot", [LATEST]), ("six snapshots", MONTHLY)):
         print(title)
         first = 0.0
