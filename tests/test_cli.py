@@ -148,6 +148,7 @@ def test_a_day_that_is_not_in_the_lake_is_named_with_exit_code_2(monkeypatch, ca
         'name = "shop"\nshape = "purchases"\n[transactions]\npath = "x.csv"\nformat = "csv"\nid = "c"\n'
         'time = { column = "t", format = "native" }\n[churn]\nhorizon_days = 30\nactive_days = 90\n'
     )
+    (tmp_path / "var" / "lake").mkdir(parents=True)
     code, _, said = call(monkeypatch, capsys, "lake", "check", str(config), "--as-of", "2024-06-01")
 
     assert code == 2

@@ -103,8 +103,15 @@ def test_a_file_for_somebody_appears_when_it_is_whole(place):
 
 
 def test_an_address_of_another_kind_is_refused():
-    with pytest.raises(ConfigError, match="gs://bucket"):
-        Storage("gs://bucket").read("a")
+    for slip in ("gs://bucket", "s3:/bucket", "s3://", "S3://bucket"):
+        with pytest.raises(ConfigError, match=f"{slip}: is neither a folder nor s3://bucket/prefix"):
+            Storage(slip).read("a")
+
+
+@pytest.mark.parametrize("name", ["../a", "a/../b", "a//b"])
+def test_a_name_that_leads_elsewhere_is_refused(storage, name):
+    with pytest.raises(ConfigError, match=r"names have no `\.\.`, and nothing empty"):
+        storage.read(name)
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path):

@@ -3,12 +3,13 @@
 import datetime as dt
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from churnops.errors import ConfigError
@@ -16,9 +17,16 @@ from churnops.errors import ConfigError
 _PREFIX = "CHURNOPS_"
 
 
-def _folder_or_s3(text: str) -> str:
-    if "://" in text and not text.startswith("s3://"):
+def folder_or_s3(text: str) -> str:
+    """`text`; raises ValueError where it is neither a folder nor `s3://bucket/prefix`."""
+    if not re.match(r"s3://[^/]|(?!\w+:/)", text):
         raise ValueError(f"{text}: is neither a folder nor s3://bucket/prefix")
+    return text
+
+
+def _named(text: object) -> object:
+    if text == "":
+        raise ValueError("is empty: name a folder, or unset it")
     return text
 
 
@@ -30,7 +38,7 @@ def _on_this_machine(path: Path) -> Path:
     return path
 
 
-Address = Annotated[str, AfterValidator(_folder_or_s3)]
+Address = Annotated[str, AfterValidator(folder_or_s3)]
 
 
 class Settings(BaseSettings):
@@ -38,7 +46,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
 
-    data_dir: Annotated[Path, AfterValidator(_on_this_machine)] = Path("var")
+    data_dir: Annotated[Path, BeforeValidator(_named), AfterValidator(_on_this_machine)] = Path("var")
     """Where churnops works, on this machine: runs, bundles, reports."""
     source_dir: Address = "."
     """Where relative paths of a data config start: a folder, or `s3://bucket/prefix`."""

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from churnops.config import folder_or_s3
 from churnops.errors import ConfigError, StorageError
 from churnops.writing import link_or_copy
 
@@ -173,13 +174,13 @@ class Storage:
     def _store(self) -> "ObjectStore":
         from obstore.store import LocalStore, S3Store
 
+        try:
+            folder_or_s3(self.address)
+        except ValueError as error:
+            raise ConfigError("address", [str(error)]) from error
         if not is_remote(self.address):
-            if "://" in self.address:
-                raise ConfigError(self.address, ["is neither a folder nor s3://bucket/prefix"])
             return LocalStore(prefix=Path(self.address).resolve(), mkdir=True, automatic_cleanup=True)
         bucket, _, prefix = self.address.removeprefix(_SCHEME).partition("/")
-        if not bucket:
-            raise ConfigError(self.address, ["is no address: s3://bucket/prefix"])
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
         known: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
         return S3Store(
@@ -202,6 +203,8 @@ class Storage:
             if code:
                 raise OSError(code, os.strerror(code), writes or self.address) from error
             raise StorageError(f"{doing}: {self._meaning(str(error))}") from error
+        except ValueError as error:  # of names that obstore takes for none
+            raise ConfigError(self.address, [f"{doing}: names have no `..`, and nothing empty"]) from error
 
     def _meaning(self, text: str) -> str:
         """What the storage said, in a line, and what to do about it."""

@@ -94,18 +94,21 @@ def test_a_damaged_file_among_good_ones_is_named(tmp_path, spark, damage):
     ("sql", "says"),
     [
         ("select * from nothing", "nothing.parquet"),
-        ("select * from remote", "has no S3 connector"),
         ("select cast('x' as int)", "CAST_INVALID_INPUT"),
         ("select 2147483647 + 1", "ARITHMETIC_OVERFLOW"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_line(tmp_path, spark, sql, says):
-    addresses = {"nothing": str(tmp_path / "nothing.parquet"), "remote": "s3://bucket/orders"}
-    tables = {name: address for name, address in addresses.items() if name in sql}
+    tables = {"nothing": str(tmp_path / "nothing.parquet")} if "nothing" in sql else {}
     with pytest.raises(EngineError, match=says) as caught:
         spark.query(sql, tables)
 
     assert "\n" not in str(caught.value)
+
+
+def test_without_its_connector_to_s3_it_is_said_which_to_add(spark):
+    with pytest.raises(ConfigError, match=r"hadoop-aws:\d+\.\d+\.\d+` to spark-defaults"):
+        spark.query("select * from remote", {"remote": "s3://bucket/orders"})
 
 
 def test_the_session_is_in_utc_wherever_it_runs(spark):

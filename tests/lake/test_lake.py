@@ -228,6 +228,37 @@ def test_garbage_is_what_no_kept_version_needs(lake, tmp_path):
     assert publish(lake, tmp_path, key="9", orders=[9]).number == 5
 
 
+def test_what_no_writer_of_a_dataset_put_there_stays(lake, tmp_path):
+    made = publish(lake, tmp_path, orders=[1])
+    run = "0" * 32
+    for name in ("raw/day.csv", "shop/orders/extra.parquet", f"mlflow/{run}/model.onnx", "top.txt"):
+        lake.storage.create(name, b"x")
+
+    assert lake.garbage(keep=1, older_than=LONG_AGO, now=tomorrow()).files == ()
+    lake.fetch(made, tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ('"orders": {', '"../../../evil": {'),
+        ('"orders.parquet":', '"../orders.parquet":'),
+        ('"note.json"', '"/etc/note.json"'),
+        ('"dataset": "shop/orders"', '"dataset": "other/orders"'),
+        ('"number": 1', '"number": 7'),
+    ],
+)
+def test_a_manifest_that_points_elsewhere_is_refused(lake, tmp_path, written, instead):
+    publish(lake, tmp_path, orders=[1])
+    name = "shop/orders/_versions/000001.json"
+    text = lake.storage.read(name).decode()
+    lake.storage.delete([name])
+    lake.storage.create(name, text.replace(written, instead, 1).encode())
+
+    with pytest.raises(StorageError, match=r"000001\.json: is (no|the) manifest"):
+        lake.version("shop/orders")
+
+
 def test_what_is_young_stays_for_those_who_write_or_read_it(lake, tmp_path):
     for i in range(3):
         publish(lake, tmp_path, key=f"{i}", orders=[i])

@@ -63,7 +63,10 @@ class DuckDB:
             try:
                 yield connection
             except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-                raise EngineError(f"DuckDB ({self.memory_limit}, {self.spill_dir}): {error}") from error
+                raise EngineError(
+                    f"DuckDB with {self.memory_limit}, spilling to {self.spill_dir}: "
+                    f"{str(error).splitlines()[0]} Make room there, or raise CHURNOPS_MEMORY_LIMIT"
+                ) from error
 
 
 def _literal(text: str) -> str:

@@ -111,6 +111,8 @@ class Spark:
         except (PySparkException, Py4JError) as error:
             if "JAVA_GATEWAY_EXITED" in str(error):
                 raise ConfigError("--engine", [f"spark: Java did not start it; it {_JAVA}"]) from error
+            if "S3AFileSystem not found" in str(error):
+                raise ConfigError("--engine", [f"spark: {_connector(self._session)}"]) from error
             raise EngineError(f"Spark ({self.master or 'spark-submit'}): {_told(error)}") from error
 
 
@@ -152,14 +154,16 @@ def _storage() -> dict[str, str]:
     }
 
 
+def _connector(session: SparkSession) -> str:
+    """Which one Spark lacks for S3, and where to say so."""
+    version = session._jvm.org.apache.hadoop.util.VersionInfo.getVersion()
+    package = f"spark.jars.packages org.apache.hadoop:hadoop-aws:{version}"
+    return f"has no S3 connector: add `{package}` to spark-defaults.conf"
+
+
 def _told(error: Exception) -> str:
     """The first cause that says something, in one line; what to do about the usual ones."""
     text = str(error)
-    if "S3AFileSystem not found" in text:
-        return (
-            "has no S3 connector: add `spark.jars.packages org.apache.hadoop:hadoop-aws:<its Hadoop version>`"
-            " to spark-defaults.conf"
-        )
     causes = re.findall(r"^(?:Caused by)?: (.+)$", text, flags=re.MULTILINE)
     cause = causes[-1] if causes else next((line for line in text.splitlines() if line.strip()), repr(error))
     damaged = re.search(r"\[FAILED_READ_FILE\S* Encountered error while reading file (\S+?)\.?\s", text)

@@ -57,13 +57,13 @@ def make_features(
     with working(settings, config.name, tell) as shop:
         cleaned = clean_step(_unlabelled(config), shop, aside=True)
         engine = shop.engine(cleaned)
-        tables = cleaned.tables(engine)
         if config.shape == "purchases":
-            instant: dt.datetime | None = _instant(engine, tables[ORDERS.name], as_of)
+            instant: dt.datetime | None = _instant(shop.duckdb, cleaned.files[ORDERS.name], as_of)
         else:
             instant = _midnight(as_of) if as_of else None
 
         def work(to: Place) -> None:
+            tables = cleaned.tables(engine)
             if config.shape == "purchases" and instant:
                 build_features(engine, tables, config, [instant], to=to.table(_TABLE))
             else:
@@ -97,11 +97,14 @@ def _unlabelled(config: DataConfig) -> DataConfig:
 
 
 def _instant(engine: Engine, orders: str, as_of: dt.date | None) -> dt.datetime:
-    end: dt.datetime = engine.query(history_query(), {ORDERS.name: orders})["end"][0].as_py()
+    (history,) = engine.query(history_query(), {ORDERS.name: orders}).to_pylist()
+    first, end = history["first_event"], history["end"]
     instant = _midnight(as_of) if as_of else end
     if instant > end:
         problem = f"{instant:%Y-%m-%d} is after the data's end ({end:%Y-%m-%d}): everybody would look silent"
         raise ConfigError("--as-of", [problem])
+    if instant <= first:
+        raise ConfigError("--as-of", [f"{instant:%Y-%m-%d} is before the first purchase ({first:%Y-%m-%d})"])
     return instant
 
 

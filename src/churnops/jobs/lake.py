@@ -3,12 +3,13 @@
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from churnops.config import Settings
 from churnops.errors import ConfigError
 from churnops.lake.lake import Garbage, Lake
 from churnops.lake.manifest import Version
-from churnops.storage import Storage
+from churnops.storage import Storage, is_remote
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,21 @@ class Shown:
 
 
 def lake_of(settings: Settings) -> Lake:
-    """The lake of the settings."""
+    """The lake of the settings; raises ConfigError where that is a folder that is not there."""
+    address = settings.lake_address
+    if not is_remote(address) and not Path(address).is_dir():
+        raise ConfigError(address, ["there is no such folder: CHURNOPS_LAKE, or CHURNOPS_DATA_DIR, names it"])
     return Lake(Storage(settings.lake_address))
 
 
 def datasets(lake: Lake, name: str = "") -> list[Listed]:
-    """The datasets of a data config, or all; a dataset of that very name too."""
+    """The datasets of a data config, or all; a dataset of that very name too.
+
+    Raises ConfigError where there is none of that name.
+    """
     found = lake.datasets(name)
+    if name and not found:
+        raise ConfigError(lake.storage.at(name), ["there is no such dataset: churnops lake ls"])
     newest = {dataset: (list(numbers)[-1], numbers) for dataset, numbers in found.items()}
     return [
         Listed(version, len(numbers), numbers[number].written_at)

@@ -26,6 +26,7 @@ from churnops.lake.manifest import Note, Part, Producer, Source, TableManifest, 
 from churnops.storage import Storage, StoredFile
 
 _VERSIONS = "_versions"
+_WRITERS = re.compile(r"(?P<folder>(?P<dataset>.+?)/[0-9a-f]{32})/")
 _MANIFEST = re.compile(rf"(?P<dataset>.+)/{_VERSIONS}/(?P<number>\d{{6,}})\.json")
 
 
@@ -86,11 +87,17 @@ class Lake:
         content = self.storage.read(_manifest(dataset, number)) if number else None
         if content is None:
             return None
+        where = self.storage.at(_manifest(dataset, number))
         try:
-            return Version.model_validate_json(content)
+            version = Version.model_validate_json(content)
         except ValidationError as error:
-            where = self.storage.at(_manifest(dataset, number))
-            raise StorageError(f"{where}: is no manifest, or one of a newer churnops") from error
+            raise StorageError(
+                f"{where}: is no manifest, or one of a newer churnops: upgrade, or delete it to go back to "
+                "the version before"
+            ) from error
+        if (version.dataset, version.number) != (dataset, number):
+            raise StorageError(f"{where}: is the manifest of {version.dataset} version {version.number}")
+        return version
 
     def made_by(self, dataset: str, key: str) -> Version | None:
         """The newest version, if the step of that key made it."""
@@ -189,6 +196,7 @@ class Lake:
 
         Raises StorageError where what comes is not what was published.
         """
+        self.verify(version)
         below = version.below
         for name, note in version.notes.items():
             self.storage.download(f"{below}/{name}", to / name)
@@ -216,8 +224,9 @@ class Lake:
 
     def garbage(self, *, keep: int, older_than: dt.timedelta, now: dt.datetime) -> Garbage:
         """What may go: all but the newest `keep` versions of each dataset and what those were made from, and
-        files of no version. What was written, or replaced by a newer version, less than `older_than` before
-        `now` stays: somebody may be writing or reading it.
+        what their writers left in folders that no version speaks of. What was written, or replaced by a newer
+        version, less than `older_than` before `now` stays: somebody may be writing or reading it; and so does
+        all that no writer of a dataset put there.
 
         Raises StorageError where a manifest cannot be read: what it speaks of is not known.
         """
@@ -240,9 +249,10 @@ class Lake:
         files = tuple(
             file
             for file in stored
-            if f"/{_VERSIONS}/" not in file.name
-            and file.written_at < bound
-            and folders.isdisjoint(str(parent) for parent in PurePosixPath(file.name).parents)
+            if file.written_at < bound
+            and (writer := _WRITERS.match(file.name))
+            and writer["dataset"] in datasets
+            and writer["folder"] not in folders
         )
         old = sorted(known.keys() - kept)
         return Garbage(tuple(datasets[dataset][number] for dataset, number in old), files)

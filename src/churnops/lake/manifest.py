@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+from typing import Annotated
 
 from pydantic import Field
 
@@ -9,14 +10,19 @@ from churnops.bundle.manifest import canonical_json
 from churnops.config import FrozenModel
 from churnops.lake.content import Content
 
+# Names that lead nowhere else, whoever wrote the manifest.
+Folder = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+TableName = Annotated[str, Field(pattern=r"^\w+$")]
+FileName = Annotated[str, Field(pattern=r"^[\w=-][\w=.-]*(/[\w=-][\w=.-]*)*$")]
+
 
 class Part(FrozenModel):
     """Rows that were written at once."""
 
-    folder: str
+    folder: Folder
     """Where their files are, below the dataset."""
     content: Content
-    files: dict[str, int]
+    files: dict[FileName, int]
     """Bytes of the Parquet files, by name below the folder; in the order of the rows."""
 
 
@@ -75,10 +81,10 @@ class Version(FrozenModel):
 
     dataset: str
     number: int = Field(ge=1)
-    folder: str
+    folder: Folder
     """Where its own files are, below the dataset."""
-    tables: dict[str, TableManifest]
-    notes: dict[str, Note]
+    tables: dict[TableName, TableManifest]
+    notes: dict[FileName, Note]
     """The JSON files beside the tables, by name."""
     key: str
     """Of the step that made it: the same inputs and code, the same key."""
