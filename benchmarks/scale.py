@@ -55,14 +55,20 @@ def _executors(count: int, folder: Path) -> Engine:
     return Spark(f"local-cluster[{count},1,{EXECUTOR_MB}]")
 
 
-def measured(on: str, orders: Path, as_ofs: Sequence[dt.datetime]) -> tuple[float, int]:
-    """Seconds of the work, the engine having started, and the rows that came out."""
+def measured(on: str, orders: Path, as_ofs: Sequence[dt.datetime]) -> tuple[float, int, float]:
+    """Seconds of the work, once the engine has started; the rows that came out, and the GB shuffled."""
     (orders.parent / "spill").mkdir(exist_ok=True)
     engine, tables = ENGINES[on](orders.parent), {"orders": str(orders)}
     engine.query("select count(*) as n from orders", tables)
     started = time.perf_counter()
     rows = engine.write(query(as_ofs), tables, str(orders.with_name(f"{on}.parquet")))
-    return time.perf_counter() - started, rows
+    return time.perf_counter() - started, rows, _shuffled(engine) if isinstance(engine, Spark) else 0.0
+
+
+def _shuffled(engine: Spark) -> float:
+    store = engine._session.sparkContext._jsc.sc().statusStore()
+    executors = store.executorList(False)
+    return sum(executors.apply(i).totalShuffleWrite() for i in range(executors.size())) / 1e9
 
 
 ENGINES = {
@@ -82,13 +88,13 @@ def main() -> None:
         print(title)
         first = 0.0
         for on in ENGINES:
-            seconds, rows = apart(measured, on, orders, as_ofs)
+            seconds, rows, shuffled = apart(measured, on, orders, as_ofs)
             first = first or seconds
             cores = 1 if "1 executor" in on else 2
             pace = count / seconds / cores
             print(
                 f"  {on:<22}{seconds:8.1f} s {seconds / first:6.2f}x {pace:12,.0f} orders a core-second,"
-                f" {rows:,} rows",
+                f" {rows:,} rows, {shuffled:.2f} GB shuffled",
                 flush=True,
             )
 
