@@ -4,10 +4,9 @@ import datetime as dt
 from dataclasses import dataclass
 
 from churnops.errors import StaleData
+from churnops.jobs.steps.cleaning import CLEAN
 from churnops.lake.lake import Lake
 from churnops.lake.manifest import Source, Version
-
-_CLEAN = ("clean", "scoring/clean")  # of `run`, and of the daily verbs
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def _replaced(lake: Lake, name: str, source: Source) -> dt.datetime | None:
     since = lake.history(source.dataset)[source.number]
     later = sorted(
         (at, dataset, number)
-        for dataset in (f"{name}/{one}" for one in _CLEAN)
+        for dataset in (f"{name}/{one}" for one in CLEAN)
         for number, at in lake.history(dataset).items()
         if at > since
     )

@@ -12,11 +12,11 @@ class Repair:
 
     table: str
     rule: str
-    """A field of the config's `repairs`, or `cancelled`."""
+    """A field of the config's `repairs`, `cancelled`, or `empty_file`."""
     column: str
     """Empty where the rule is about whole rows."""
     rows: int
-    """Of `damaged_file`, files: their rows cannot be counted."""
+    """Of `damaged_file` and `empty_file`, files."""
     action: str
     """`dropped`, `kept` or `made missing`."""
     examples: tuple[str, ...]
