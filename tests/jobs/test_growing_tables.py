@@ -113,7 +113,7 @@ FIRST_FILE = ("ann,A1,2024-06-20,5", "bob,B1,2024-06-22,5", "zoe,Z2,2024-06-24,5
 
 @pytest.fixture
 def published(machine, tmp_path):
-    """Features of four days are published; what then is told of `features` and the days it names."""
+    """Features of three days are published; what then is told of `features` and the days it names."""
     settings, _ = machine("a")
 
     def features(day=None, told=lambda *_: None):
@@ -121,7 +121,7 @@ def published(machine, tmp_path):
         return make_features(LINES, settings, as_of=as_of, tell=told)
 
     write(tmp_path, "a.csv", *FIRST_FILE)
-    for day in (21, 23, 24, 25):
+    for day in (21, 24, 25):
         features(day)
 
     def told():
@@ -150,11 +150,11 @@ def made_notes(settings):
 @pytest.mark.parametrize(
     ("files", "why", "days"),
     [
-        ({"b.csv": ["bob,B2,2024-06-22,9"]}, "1 lines of 1 customers are no later", [23, 24, 25]),
+        ({"b.csv": ["bob,B2,2024-06-22,9"]}, "1 lines of 1 customers are no later", [24, 25]),
         ({"b.csv": ["zoe,Z2,2024-06-25,9"]}, "1 orders that were there have more lines", [25]),
         ({"a.csv": [*FIRST_FILE, "bob,B2,2024-06-23,9"]}, "a.csv has changed or is gone", [24, 25]),
-        ({"a.csv": [FIRST_FILE[0], "bob,B1,2024-06-22,6", FIRST_FILE[2]]}, "a.csv has changed", [23, 24, 25]),
-        ({"a.csv": FIRST_FILE[1:]}, "a.csv has changed or is gone", [21, 23, 24, 25]),
+        ({"a.csv": [FIRST_FILE[0], "bob,B1,2024-06-22,6", FIRST_FILE[2]]}, "a.csv has changed", [24, 25]),
+        ({"a.csv": FIRST_FILE[1:]}, "a.csv has changed or is gone", [21, 24, 25]),
         ({"a.csv": [*FIRST_FILE, "cyd,C1,2024-06-26,9"]}, "a.csv has changed or is gone", []),
         ({"b.csv": [FIRST_FILE[1]]}, "1 lines of 1 customers are no later", []),
         ({"a.csv": [*FIRST_FILE, FIRST_FILE[1]]}, "a.csv has changed or is gone", []),
