@@ -10,6 +10,7 @@ import pytest
 from exports import purchases
 
 from churnops.config import Settings
+from churnops.errors import ConfigError
 from churnops.jobs.features import make_features
 from churnops.jobs.steps.cleaning import clean_step, read_report
 from churnops.jobs.steps.workshop import working
@@ -103,8 +104,9 @@ def test_features_do_not_show_how_the_files_came(machine, tmp_path):
 
 def write(folder, name, *lines):
     """A file of lines `customer,order,date,paid`; of their header only, where there are none."""
-    (folder / "lines").mkdir(exist_ok=True)
-    (folder / "lines" / name).write_text("\n".join(["customer,order,date,paid", *lines]) + "\n")
+    path = folder / "lines" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(["customer,order,date,paid", *lines]) + "\n")
 
 
 LINES = purchases(path="lines", order="order", amount="paid", time={"column": "date", "format": "%Y-%m-%d"})
@@ -183,6 +185,24 @@ def test_published_days_that_would_be_other_now_are_listed_and_left(published, t
     anew = [line for line in lines if "transactions: cleaned anew: " in line]
     assert listed == days
     assert [why in line for line in anew] == ([True] if why else [])
+
+
+@pytest.mark.parametrize("name", ["2024-06-25.csv", "tx_20240625.csv", "day=2024-06-25/a.csv"])
+def test_a_day_without_purchases_has_features_where_its_file_says_which_day_it_is(machine, tmp_path, name):
+    settings, _ = machine("a")
+
+    def features():
+        return make_features(LINES, settings, as_of=dt.date(2024, 6, 26), tell=lambda *_: None)
+
+    write(tmp_path, "2024-06-24.csv", *FIRST_FILE)
+    with pytest.raises(ConfigError, match=r"is after the data's end \(2024-06-25\)"):
+        features()
+    write(tmp_path, "2024-06-23-again.csv")
+    with pytest.raises(ConfigError, match=r"is after the data's end \(2024-06-25\)"):
+        features()
+    write(tmp_path, name)
+
+    assert features().rows == 3
 
 
 def test_what_the_daily_verbs_clean_anew_is_held_against_the_tables_of_the_last_run(machine, tmp_path):

@@ -11,7 +11,7 @@ from churnops.engines import Engine
 from churnops.errors import ConfigError
 from churnops.features.build import build_attributes, build_features
 from churnops.jobs.freshness import Allowed, fresh_features
-from churnops.jobs.steps.cleaning import clean_step
+from churnops.jobs.steps.cleaning import clean_step, account_of
 from churnops.jobs.steps.workshop import Origin, Place, Published, working
 from churnops.progress import Tell
 from churnops.snapshots.split import history_query
@@ -59,7 +59,8 @@ def make_features(
         engine = shop.engine(cleaned)
         tables = cleaned.tables(engine)
         if config.shape == "purchases":
-            instant: dt.datetime | None = _instant(engine, tables[ORDERS.name], as_of)
+            end = _end(engine, tables[ORDERS.name], account_of(cleaned).silent_day)
+            instant: dt.datetime | None = _instant(end, as_of)
         else:
             instant = _midnight(as_of) if as_of else None
 
@@ -96,8 +97,13 @@ def _unlabelled(config: DataConfig) -> DataConfig:
     return config.model_copy(update={"customers": config.customers.model_copy(update={"label": None})})
 
 
-def _instant(engine: Engine, orders: str, as_of: dt.date | None) -> dt.datetime:
+def _end(engine: Engine, orders: str, silent: dt.date | None) -> dt.datetime:
+    """The midnight after the last purchase, or after a later day of which it is known that there was none."""
     end: dt.datetime = engine.query(history_query(), {ORDERS.name: orders})["end"][0].as_py()
+    return max(end, _midnight(silent + dt.timedelta(days=1))) if silent else end
+
+
+def _instant(end: dt.datetime, as_of: dt.date | None) -> dt.datetime:
     instant = _midnight(as_of) if as_of else end
     if instant > end:
         problem = f"{instant:%Y-%m-%d} is after the data's end ({end:%Y-%m-%d}): everybody would look silent"

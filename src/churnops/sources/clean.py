@@ -146,6 +146,7 @@ def report_of(typed: Typed) -> CleanReport:
         files={name: table.files for name, table in typed.staged.items()},
         columns=dict(typed.columns),
         sparse={name: dict(table.sparse) for name, table in typed.staged.items()},
+        empty={name: table.empty for name, table in typed.staged.items()},
     )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -125,9 +125,7 @@ def stage(
         to.unlink()
         raise SourceError(source.path, ["has a header but no rows: export it again"])
     left_out = tuple(problems[0] for _, problems in sorted(damaged.items()))
-    filled = set(engine.query(_FILLED, {"staged": str(to)})["name"].to_pylist())
-    empty = tuple(name for name in headers if name not in filled)
-    return Staged(to, rows, columns, _identities(files), left_out, empty, sparse)
+    return Staged(to, rows, columns, _identities(files), left_out, _empty(headers, to, engine), sparse)
 
 
 def identify(source: SourceTable, source_dir: Path) -> tuple[SourceFile, ...]:
@@ -150,6 +148,12 @@ def list_files(source: SourceTable, source_dir: Path) -> dict[str, Path]:
     if not shown:
         raise SourceError(source.path, [f"the folder holds no {' or '.join(endings)} file"])
     return dict(sorted(shown.items()))
+
+
+def _empty(names: Collection[str], staged: Path, engine: DuckDB) -> tuple[str, ...]:
+    """Those of the files of which no row was staged."""
+    filled = set(engine.query(_FILLED, {"staged": str(staged)})["name"].to_pylist())
+    return tuple(name for name in names if name not in filled)
 
 
 def _each(problems: Mapping[str, Sequence[str]]) -> list[str]:

@@ -184,6 +184,7 @@ def _merged(
         files=dict(files),
         columns=before.columns | added.columns,
         sparse=before.sparse | added.sparse | {_LINES: added.sparse[_LINES] | before.sparse[_LINES]},
+        empty=before.empty | added.empty | {_LINES: (*before.empty[_LINES], *added.empty[_LINES])},
     )
 
 

@@ -54,7 +54,7 @@ def clean_step(config: DataConfig, shop: Workshop, *, aside: bool = False) -> Pu
         found: list[str] = []
         added = None
         if earlier:
-            growth = Growth(earlier.folder, _report(earlier), files)
+            growth = Growth(earlier.folder, account_of(earlier), files)
             added = add_files(here, shop.duckdb, growth, source_dir=source_dir, to=to.folder)
         if isinstance(added, CleanReport):
             report = added
@@ -118,7 +118,8 @@ def _published_after(day: dt.date, shop: Workshop) -> list[str]:
     return [dataset for dataset, as_of in dated if as_of and dt.date.fromisoformat(as_of) > day]
 
 
-def _report(cleaned: Done) -> CleanReport:
+def account_of(cleaned: Done) -> CleanReport:
+    """The account of every repair."""
     account = read_report(cleaned)
     return TypeAdapter(CleanReport).validate_python({k: v for k, v in account.items() if k != _MADE_BY})
 
