@@ -11,7 +11,7 @@ from churnops.engines import Engine
 from churnops.errors import ConfigError
 from churnops.features.build import build_attributes, build_features
 from churnops.jobs.freshness import Allowed, fresh_features
-from churnops.jobs.steps.cleaning import clean_step, account_of
+from churnops.jobs.steps.cleaning import account_of, clean_step
 from churnops.jobs.steps.workshop import Origin, Place, Published, working
 from churnops.progress import Tell
 from churnops.snapshots.split import history_query

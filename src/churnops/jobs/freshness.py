@@ -4,9 +4,11 @@ import datetime as dt
 from dataclasses import dataclass
 
 from churnops.errors import StaleData
-from churnops.jobs.steps.cleaning import CLEAN
 from churnops.lake.lake import Lake
 from churnops.lake.manifest import Source, Version
+
+CLEAN = ("clean", "scoring/clean")
+"""The steps that publish clean tables: of `run`, and of the daily verbs."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from churnops.contracts.tables import ORDERS
 from churnops.data_config import DataConfig
+from churnops.jobs.freshness import CLEAN
 from churnops.jobs.steps.ledger import Done, write_json
 from churnops.jobs.steps.workshop import Origin, Place, Published, Workshop
 from churnops.lake.manifest import Version
@@ -24,9 +25,6 @@ REPORT = "clean.json"
 _MADE_BY = "made_by"
 """In the report: what decides how files are cleaned, in one hash."""
 _LINES = "transactions"
-
-CLEAN = ("clean", "scoring/clean")
-"""The steps that publish clean tables: of `run`, and of the daily verbs."""
 
 
 def clean_step(config: DataConfig, shop: Workshop, *, aside: bool = False) -> Published:
