@@ -55,8 +55,8 @@ class Shop:
     def sell(self, *lines):
         self.orders.write_text("\n".join(["customer,day,paid", *lines]) + "\n")
 
-    def make(self, day=DAY):
-        return make_features(CONFIG, self.settings, as_of=day, tell=lambda *_: None)
+    def make(self, day=DAY, told=lambda *_: None):
+        return make_features(CONFIG, self.settings, as_of=day, tell=told)
 
     def score(self, day=DAY, **options):
         asked = {"bundle": str(self.bundle), "published": True, "as_of": day} | options
@@ -113,6 +113,18 @@ def test_features_made_anew_leave_the_scores_behind(shop):
 
     with pytest.raises(StaleData, match=r"made anew since it was scored: churnops score"):
         shop.check()
+
+
+def test_scores_that_late_orders_would_change_are_listed_beside_their_features(shop):
+    told = []
+    shop.make()
+    shop.score()
+    shop.sell("ann,2024-01-05,10", "ann,2024-01-20,10", "bob,2024-02-03,20")
+
+    shop.make(told=lambda *line: told.append(": ".join(line)))
+
+    days = "shop/features/as_of=2024-02-01, shop/scores/as_of=2024-02-01"
+    assert [line for line in told if f"changed from 2024-01-20 on; made from those before: {days}; " in line]
 
 
 def test_newer_clean_tables_may_wait_a_day_and_no_longer(shop):

@@ -1,6 +1,7 @@
 """A shop whose orders come as a file a day: what a new day touches, on the machine and in the lake."""
 
 import datetime as dt
+import re
 from decimal import Decimal
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 from exports import purchases
 
 from churnops.config import Settings
+from churnops.errors import ConfigError
 from churnops.jobs.features import make_features
 from churnops.jobs.steps.cleaning import clean_step, read_report
 from churnops.jobs.steps.workshop import working
@@ -100,23 +102,141 @@ def test_features_do_not_show_how_the_files_came(machine, tmp_path):
     assert made.published.version.sha256 == grown.published.version.sha256
 
 
-def test_late_orders_name_the_features_that_were_made_without_them(machine, tmp_path):
-    told = []
-    for day in range(3):
-        buy(tmp_path, day, 9)
-        make_features(CONFIG, machine("a")[0], as_of=None, tell=lambda *_: None)
-    before = Lake(Storage(machine("a")[0].lake)).version("shop/features/as_of=2024-04-10")
-    buy(tmp_path, 3, -40, who="bob")
+def write(folder, name, *lines):
+    """A file of lines `customer,order,date,paid`; of their header only, where there are none."""
+    path = folder / "lines" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(["customer,order,date,paid", *lines]) + "\n")
 
+
+LINES = purchases(path="lines", order="order", amount="paid", time={"column": "date", "format": "%Y-%m-%d"})
+FIRST_FILE = ("ann,A1,2024-06-20,5", "bob,B1,2024-06-22,5", "zoe,Z2,2024-06-24,5")
+
+
+@pytest.fixture
+def published(machine, tmp_path):
+    """Features of three days are published; what then is told of `features` and the days it names."""
     settings, _ = machine("a")
-    make_features(CONFIG, settings, as_of=None, tell=lambda *line: told.append(line))
 
-    assert (
-        "scoring/clean",
-        "transactions: made before late orders came, and left as they are: "
-        "shop/features/as_of=2024-04-10, shop/features/as_of=2024-04-11",
-    ) in told
-    assert Lake(Storage(settings.lake)).version("shop/features/as_of=2024-04-10") == before
+    def features(day=None, told=lambda *_: None):
+        as_of = day and dt.date(2024, 6, day)
+        return make_features(LINES, settings, as_of=as_of, tell=told)
+
+    write(tmp_path, "a.csv", *FIRST_FILE)
+    for day in (21, 24, 25):
+        features(day)
+
+    def told():
+        lines = []
+        before = {
+            name: list(of) for name, of in Lake(Storage(settings.lake)).datasets("shop/features").items()
+        }
+        made = features(None, lambda *line: lines.append(": ".join(line)))
+        after = Lake(Storage(settings.lake)).datasets("shop/features")
+        same = before.keys() - {f"shop/features/as_of={made.as_of:%Y-%m-%d}"}
+        assert {name: list(after[name]) for name in same} == {name: before[name] for name in same}
+        found = [line for line in lines if "orders: changed" in line]
+        assert [line.partition(": ")[2] for line in found] == [
+            note for note in made_notes(settings) if note.startswith("orders: changed")
+        ]
+        return lines, [int(day) for line in found for day in re.findall(r"as_of=2024-06-(\d\d)", line)]
+
+    return told
+
+
+def made_notes(settings):
+    with working(settings, LINES.name, lambda *_: None) as shop:
+        return shop.note(shop.newest("scoring/clean"), "clean.json")["notes"]
+
+
+@pytest.mark.parametrize(
+    ("files", "why", "days"),
+    [
+        ({"b.csv": ["bob,B2,2024-06-22,9"]}, "1 lines of 1 customers are no later", [24, 25]),
+        ({"b.csv": ["zoe,Z2,2024-06-25,9"]}, "1 orders that were there have more lines", [25]),
+        ({"a.csv": [*FIRST_FILE, "bob,B2,2024-06-23,9"]}, "a.csv has changed or is gone", [24, 25]),
+        ({"a.csv": [FIRST_FILE[0], "bob,B1,2024-06-22,6", FIRST_FILE[2]]}, "a.csv has changed", [24, 25]),
+        ({"a.csv": FIRST_FILE[1:]}, "a.csv has changed or is gone", [21, 24, 25]),
+        ({"a.csv": [*FIRST_FILE, "cyd,C1,2024-06-26,9"]}, "a.csv has changed or is gone", []),
+        ({"b.csv": [FIRST_FILE[1]]}, "1 lines of 1 customers are no later", []),
+        ({"a.csv": [*FIRST_FILE, FIRST_FILE[1]]}, "a.csv has changed or is gone", []),
+        ({"b.csv": ["cyd,C1,2024-06-26,9"]}, None, []),
+        ({"b.csv": []}, None, []),
+    ],
+    ids=[
+        "a late order",
+        "an old order goes on",
+        "a row in the file that was there",
+        "an amount that was corrected",
+        "a row that is gone",
+        "the file exported again a day later",
+        "a row repeated in a new file",
+        "a row repeated in the file that was there",
+        "a new day",
+        "a new day without purchases",
+    ],
+)
+def test_published_days_that_would_be_other_now_are_listed_and_left(published, tmp_path, files, why, days):
+    for name, lines in files.items():
+        write(tmp_path, name, *lines)
+
+    lines, listed = published()
+
+    anew = [line for line in lines if "transactions: cleaned anew: " in line]
+    assert listed == days
+    assert [why in line for line in anew] == ([True] if why else [])
+
+
+@pytest.mark.parametrize("name", ["2024-06-25.csv", "tx_20240625.csv", "day=2024-06-25/a.csv"])
+def test_a_day_without_purchases_has_features_where_its_file_says_which_day_it_is(machine, tmp_path, name):
+    settings, _ = machine("a")
+
+    def features():
+        return make_features(LINES, settings, as_of=dt.date(2024, 6, 26), tell=lambda *_: None)
+
+    write(tmp_path, "2024-06-24.csv", *FIRST_FILE)
+    with pytest.raises(ConfigError, match=r"is after the data's end \(2024-06-25\)"):
+        features()
+    write(tmp_path, "2024-06-23-again.csv")
+    with pytest.raises(ConfigError, match=r"is after the data's end \(2024-06-25\)"):
+        features()
+    write(tmp_path, name)
+
+    assert features().rows == 3
+
+
+def test_what_the_daily_verbs_clean_anew_is_held_against_the_tables_of_the_last_run(machine, tmp_path):
+    told = []
+    write(tmp_path, "a.csv", *FIRST_FILE)
+    settings, holding = machine("a")
+    with holding as shop:
+        clean_step(LINES, shop)
+    make_features(LINES, settings, as_of=dt.date(2024, 6, 24), tell=lambda *_: None)
+    write(tmp_path, "b.csv", "bob,B2,2024-06-22,9")
+
+    make_features(LINES, machine("b")[0], as_of=dt.date(2024, 6, 25), tell=lambda *line: told.append(line))
+
+    changed = [line for step, line in told if step == "scoring/clean" and "changed" in line]
+    assert changed == [
+        "orders: changed from 2024-06-22 on; made from those before: shop/features/as_of=2024-06-24; "
+        "churnops features CONFIG --as-of DAY makes a day anew"
+    ]
+
+
+def test_growing_tables_are_held_against_those_that_the_other_step_published_since(machine, tmp_path):
+    told = []
+    write(tmp_path, "a.csv", *FIRST_FILE)
+    settings, holding = machine("a")
+    with holding as shop:
+        clean_step(LINES, shop)
+    write(tmp_path, "b.csv", "cyd,C1,2024-06-26,9")
+    make_features(LINES, settings, as_of=dt.date(2024, 6, 27), tell=lambda *_: None)
+    write(tmp_path, "c.csv", "bob,B2,2024-06-25,9")
+
+    with machine("a", lambda *line: told.append(": ".join(line)))[1] as shop:
+        assert len(folders_of(clean_step(LINES, shop))) == 2
+
+    assert [line for line in told if "changed from 2024-06-25 on" in line and "as_of=2024-06-27" in line]
 
 
 def test_garbage_keeps_the_parts_that_a_newer_version_shares(machine, tmp_path):

@@ -170,3 +170,26 @@ def test_by_itself_a_table_wants_all_files_alike(tmp_path, engine):
 
     with pytest.raises(SourceError, match=r"a\.csv: column 'm' is missing"):
         stage(csv("t"), tmp_path, tmp_path / "to.parquet", engine=engine)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_a_header_only_are_kept_and_counted_where_others_have_rows(tmp_path, clean_in, packed):
+    header = "customer,date,amount"
+    export(tmp_path / "tx" / "a.csv", header, "ann,2024-01-01,5")
+    path = export(tmp_path / "tx" / "b.csv", header)
+    if packed:
+        path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+    export(tmp_path / "tx" / "c.csv", header, end="")
+
+    report = clean_in(tmp_path, purchases(path="tx"))
+
+    assert report.repairs == (Repair("transactions", "empty_file", "", 2, "kept", ("b.csv", "c.csv")),)
+    assert report.tables["transactions"] == RowCount(1, 1)
+
+
+def test_a_header_that_was_cut_off_is_an_error_that_names_the_file(tmp_path, clean_in):
+    export(tmp_path / "tx" / "a.csv", "customer,date,amount", "ann,2024-01-01,5")
+    export(tmp_path / "tx" / "b.csv", "customer,date,am", end="")
+
+    with pytest.raises(SourceError, match=r"b\.csv: column 'amount' is missing, though other files have it"):
+        clean_in(tmp_path, purchases(path="tx"))

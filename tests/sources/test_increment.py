@@ -10,10 +10,12 @@ from exports import purchases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churnops.errors import ContractError
+from churnops.contracts.tables import ORDERS
+from churnops.data_config import Repairs
+from churnops.errors import ContractError, SourceError
 from churnops.sources.clean import clean
 from churnops.sources.files import identify
-from churnops.sources.increment import Growth, Whole, add_files
+from churnops.sources.increment import Growth, Whole, add_files, first_change
 
 LINES = st.lists(
     st.fixed_dictionaries(
@@ -93,11 +95,17 @@ def test_day_by_day_and_all_at_once_make_the_same_tables(tmp_path_factory, engin
 
     whole = clean(config, engine, source_dir=folder, to=folder / "whole")
 
-    for table in ("orders", "numbers"):
+    for table in ("orders", "numbers", "categories"):
         assert rows_of(folder / "clean", table) == rows_of(folder / "whole", table)
-    assert len(rows_of(folder / "clean", "categories")) == len(rows_of(folder / "whole", "categories"))
+    assert changed(engine, folder / "clean", folder / "whole") is None
     assert (report.tables, report.notes, report.files) == (whole.tables, whole.notes, whole.files)
     assert {(one.rule, one.rows) for one in report.repairs} == {(one.rule, one.rows) for one in whole.repairs}
+
+
+def changed(engine, before, now):
+    tables = (str(folder / "orders.parquet") for folder in (before, now))
+    columns = [column.name for column in ORDERS.columns]
+    return first_change(*tables, engine.query, columns=columns)
 
 
 ON_TIME = {"customer": "ann", "hour": 9, "amount": 3, "order": 1, "category": "tea", "late": 0}
@@ -117,13 +125,11 @@ def shop(tmp_path, engine):
     return tmp_path, add
 
 
-def test_a_late_line_asks_for_everything_to_be_cleaned_and_says_since_when(shop):
+def test_a_late_line_asks_for_everything_to_be_cleaned(shop):
     folder, add = shop
     write_day(folder / "raw", 1, [ON_TIME, {**ON_TIME, "hour": 18, "late": 1, "order": 7}])
 
-    assert add() == Whole(
-        "1 lines of 1 customers are no later than what was there", MONDAY + dt.timedelta(hours=18)
-    )
+    assert add() == Whole("1 lines of 1 customers are no later than what was there")
     assert not (folder / "grown" / "orders.parquet").exists()
 
 
@@ -191,3 +197,69 @@ def test_files_that_were_there_are_linked_and_not_written_again(shop):
     first, second = sorted((folder / "grown" / "orders.parquet").iterdir())
     assert first.samefile(folder / "clean" / "orders.parquet")
     assert pq.read_table(second).num_rows == 1
+
+
+def test_a_day_without_purchases_adds_no_part_and_is_counted(shop, engine):
+    folder, add = shop
+    write_day(folder / "raw", 1, [])
+
+    report = add()
+
+    assert report == clean(config_of(known_at=False), engine, source_dir=folder, to=folder / "whole")
+    assert [(one.rule, one.rows, one.action, one.examples) for one in report.repairs] == [
+        ("empty_file", 1, "kept", ("day=1.parquet",))
+    ]
+    assert (folder / "grown" / "orders.parquet").samefile(folder / "clean" / "orders.parquet")
+
+
+def test_a_new_file_without_a_column_that_is_named_is_an_error_that_names_it(shop, engine):
+    folder, add = shop
+    write_day(folder / "raw", 1, [])
+    path = folder / "raw" / "day=1.parquet"
+    pq.write_table(pq.read_table(path).drop_columns("order"), path)
+    says = "day=1.parquet: column 'order' is missing, though other files have it"
+
+    with pytest.raises(SourceError, match=says):
+        add()
+    with pytest.raises(SourceError, match=says):
+        clean(config_of(known_at=False), engine, source_dir=folder, to=folder / "whole")
+
+
+@pytest.mark.parametrize("damaged_file", ["drop", "error"])
+def test_a_new_file_that_is_damaged_is_left_out_where_that_is_allowed(tmp_path, engine, damaged_file):
+    config = config_of(known_at=False).model_copy(update={"repairs": Repairs(damaged_file=damaged_file)})
+    write_day(tmp_path / "raw", 0, [ON_TIME])
+    report = clean(config, engine, source_dir=tmp_path, to=tmp_path / "clean")
+    (tmp_path / "raw" / "day=1.parquet").write_bytes(b"PAR1")
+    growth = growth_of(config, tmp_path, report)
+
+    def add():
+        return add_files(config, engine, growth, source_dir=tmp_path, to=tmp_path / "grown")
+
+    if damaged_file == "drop":
+        assert add() == Whole("the new files cannot be read as they are")
+    else:
+        with pytest.raises(SourceError, match=r"day=1\.parquet: is a truncated or damaged Parquet file"):
+            add()
+
+
+@pytest.mark.parametrize(
+    ("hours", "since"),
+    [
+        ([9, 9, 30], None),
+        ([9, 9, 30, 80], MONDAY.date() + dt.timedelta(days=3)),
+        ([9, 9, 31], MONDAY.date() + dt.timedelta(days=1)),
+        ([9, 9], MONDAY.date() + dt.timedelta(days=1)),
+        ([9, 30], MONDAY.date()),
+        ([9, 9, 9, 9, 30], MONDAY.date()),
+    ],
+)
+def test_the_first_day_that_differs_is_found_in_whatever_order_rows_are(tmp_path, engine, hours, since):
+    for name, each in (("before", [30, 9, 9]), ("now", hours)):
+        (tmp_path / name).mkdir()
+        moments = pa.array([MONDAY + dt.timedelta(hours=hour) for hour in each])
+        columns = [pa.array(["ann"] * len(each)), moments, moments, *[pa.nulls(len(each))] * 6]
+        names = [column.name for column in ORDERS.columns]
+        pq.write_table(pa.table(columns, names=names), tmp_path / name / "orders.parquet")
+
+    assert changed(engine, tmp_path / "before", tmp_path / "now") == since

@@ -45,16 +45,8 @@ ORDERS = Table(
     ),
 )
 
-# What new orders are held against: the categories a customer has bought from (`nth` counts the customer's
-# orders of one cleaning by when they became known), and the order numbers there are.
-CATEGORIES = Table(
-    "categories",
-    (
-        Column("customer_id", pa.string()),
-        Column("category", pa.string()),
-        Column("nth", pa.int64(), rule="nth >= 1", says="below 1"),
-    ),
-)
+# What new orders are held against: the categories a customer has bought from, and the orders' numbers.
+CATEGORIES = Table("categories", (Column("customer_id", pa.string()), Column("category", pa.string())))
 NUMBERS = Table("numbers", (Column("customer_id", pa.string()), Column("purchase", pa.string())))
 
 # One row per question asked (will this customer, seen at `as_of`, leave?) and its answer; features follow.

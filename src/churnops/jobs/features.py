@@ -7,11 +7,11 @@ from pathlib import Path
 from churnops.config import Settings
 from churnops.contracts.tables import CUSTOMERS, ORDERS
 from churnops.data_config import DataConfig
-from churnops.engines import Engine
+from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ConfigError
 from churnops.features.build import build_attributes, build_features
 from churnops.jobs.freshness import Allowed, fresh_features
-from churnops.jobs.steps.cleaning import clean_step
+from churnops.jobs.steps.cleaning import account_of, clean_step
 from churnops.jobs.steps.workshop import Origin, Place, Published, working
 from churnops.progress import Tell
 from churnops.snapshots.split import history_query
@@ -58,7 +58,7 @@ def make_features(
         cleaned = clean_step(_unlabelled(config), shop, aside=True)
         engine = shop.engine(cleaned)
         if config.shape == "purchases":
-            instant: dt.datetime | None = _instant(shop.duckdb, cleaned.files[ORDERS.name], as_of)
+            instant: dt.datetime | None = _instant(cleaned, shop.duckdb, as_of)
         else:
             instant = _midnight(as_of) if as_of else None
 
@@ -96,9 +96,13 @@ def _unlabelled(config: DataConfig) -> DataConfig:
     return config.model_copy(update={"customers": config.customers.model_copy(update={"label": None})})
 
 
-def _instant(engine: Engine, orders: str, as_of: dt.date | None) -> dt.datetime:
-    (history,) = engine.query(history_query(), {ORDERS.name: orders}).to_pylist()
+def _instant(cleaned: Published, engine: DuckDB, as_of: dt.date | None) -> dt.datetime:
+    """That of `as_of`; by default the midnight after the last day of which the data are there."""
+    orders = {ORDERS.name: cleaned.files[ORDERS.name]}
+    (history,) = engine.query(history_query(), orders).to_pylist()
     first, end = history["first_event"], history["end"]
+    silent = account_of(cleaned).silent_day
+    end = max(end, _midnight(silent + dt.timedelta(days=1))) if silent else end
     instant = _midnight(as_of) if as_of else end
     if instant > end:
         problem = f"{instant:%Y-%m-%d} is after the data's end ({end:%Y-%m-%d}): everybody would look silent"

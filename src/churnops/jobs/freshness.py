@@ -7,7 +7,8 @@ from churnops.errors import StaleData
 from churnops.lake.lake import Lake
 from churnops.lake.manifest import Source, Version
 
-_CLEAN = ("clean", "scoring/clean")  # of `run`, and of the daily verbs
+CLEAN = ("clean", "scoring/clean")
+"""The steps that publish clean tables: of `run`, and of the daily verbs."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def _replaced(lake: Lake, name: str, source: Source) -> dt.datetime | None:
     since = lake.history(source.dataset)[source.number]
     later = sorted(
         (at, dataset, number)
-        for dataset in (f"{name}/{one}" for one in _CLEAN)
+        for dataset in (f"{name}/{one}" for one in CLEAN)
         for number, at in lake.history(dataset).items()
         if at > since
     )

@@ -12,11 +12,11 @@ class RepairDone(FrozenModel):
     """Rows of one source table that broke one rule."""
 
     table: str
-    rule: str = Field(description="A field of the config's `repairs`, or `cancelled`.")
+    rule: str = Field(description="A field of the config's `repairs`, `cancelled`, or `empty_file`.")
     column: str = Field(
         description="The column of the source file; empty where the fault is of the whole row."
     )
-    rows: int = Field(description="Of `damaged_file`, files: their rows cannot be counted.")
+    rows: int = Field(description="Of `damaged_file` and `empty_file`, files.")
     action: str = Field(description="`dropped`, `kept` or `made missing`.")
     examples: tuple[str, ...] = Field(description="A few of them, with file, row and value.")
 

@@ -141,11 +141,12 @@ def report_of(typed: Typed) -> CleanReport:
     """The account of it, but for the notes."""
     return CleanReport(
         tables=typed.counts,
-        repairs=(*_damaged(typed.staged), *(fault.repair for fault in typed.found)),
+        repairs=(*_of_files(typed.staged), *(fault.repair for fault in typed.found)),
         notes=(),
         files={name: table.files for name, table in typed.staged.items()},
         columns=dict(typed.columns),
         sparse={name: dict(table.sparse) for name, table in typed.staged.items()},
+        empty={name: table.empty for name, table in typed.staged.items()},
     )
 
 
@@ -155,13 +156,15 @@ def noted(config: DataConfig, report: CleanReport, made: Mapping[str, str], quer
     return replace(report, notes=found)
 
 
-def _damaged(staged: Mapping[str, Staged]) -> list[Repair]:
-    """Files that were left out: in place of rows, which nobody can count, the files are counted."""
-    return [
-        Repair(name, "damaged_file", "", len(table.damaged), "dropped", table.damaged[:_EXAMPLES])
-        for name, table in staged.items()
-        if table.damaged
-    ]
+def _of_files(staged: Mapping[str, Staged]) -> Iterator[Repair]:
+    """Files that were left out, and files without rows: in place of rows the files are counted."""
+    for name, table in staged.items():
+        for rule, files, done in (
+            ("damaged_file", table.damaged, "dropped"),
+            ("empty_file", table.empty, "kept"),
+        ):
+            if files:
+                yield Repair(name, rule, "", len(files), done, files[:_EXAMPLES])
 
 
 def _sparse(sparse: Mapping[str, Mapping[str, str]]) -> list[str]:

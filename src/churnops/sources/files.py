@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from churnops.sources.headers import (
 )
 
 _UNION = " union all by name "
+_FILLED = f"select distinct {FILE} as name from staged"
 _MOST_AT_ONCE = 200  # files in one query: planning it takes time that grows faster than their number
 _ENDINGS = {
     "csv": tuple(f".{ending}{packed}" for ending in ("csv", "tsv", "txt") for packed in ("", ".gz")),
@@ -56,6 +57,8 @@ class Staged:
     files: tuple[SourceFile, ...]
     damaged: tuple[str, ...] = ()
     """Of each file that was left out as it could not be read: its name, and what is wrong with it."""
+    empty: tuple[str, ...] = ()
+    """The names of files that have a header, and no rows."""
     sparse: Mapping[str, str] = field(default_factory=dict)
     """Columns that were left out, as not all files have them: of each, the first file that has it."""
 
@@ -97,7 +100,8 @@ def stage(
     """Write the table at `source.path` (relative paths start at `source_dir`) to the Parquet file `to`.
 
     CSV columns stay text as written, an empty field is null; Parquet columns keep their types. `FILE`
-    and `ROW` follow. A stream. Raises SourceError naming every file at fault; nothing is half-written.
+    and `ROW` follow. A stream. Some of the files may hold no rows; of a whole table that is an error. Raises
+    SourceError naming every file at fault; nothing is half-written.
     """
     engine = engine or DuckDB(spill_dir=to.parent)
     files = {name: path for name, path in list_files(source, source_dir).items() if terms.takes_file(name)}
@@ -117,11 +121,11 @@ def stage(
             headers = {name: header for name, header in headers.items() if name not in damage.files}
         else:
             break
-    if rows == 0:
+    if rows == 0 and terms.takes_all_files:
         to.unlink()
         raise SourceError(source.path, ["has a header but no rows: export it again"])
     left_out = tuple(problems[0] for _, problems in sorted(damaged.items()))
-    return Staged(to, rows, columns, _identities(files), left_out, sparse)
+    return Staged(to, rows, columns, _identities(files), left_out, _empty(headers, to, engine), sparse)
 
 
 def identify(source: SourceTable, source_dir: Path) -> tuple[SourceFile, ...]:
@@ -144,6 +148,12 @@ def list_files(source: SourceTable, source_dir: Path) -> dict[str, Path]:
     if not shown:
         raise SourceError(source.path, [f"the folder holds no {' or '.join(endings)} file"])
     return dict(sorted(shown.items()))
+
+
+def _empty(names: Collection[str], staged: Path, engine: DuckDB) -> tuple[str, ...]:
+    """Those of the files of which no row was staged."""
+    filled = set(engine.query(_FILLED, {"staged": str(staged)})["name"].to_pylist())
+    return tuple(name for name in names if name not in filled)
 
 
 def _each(problems: Mapping[str, Sequence[str]]) -> list[str]:

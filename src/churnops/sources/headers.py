@@ -64,9 +64,20 @@ class Terms:
         """Whether the file is one of those to read."""
         return self.only is None or self.only.files is None or name in self.only.files
 
+    @property
+    def takes_all_files(self) -> bool:
+        """Whether no file is left aside."""
+        return self.only is None or self.only.files is None
+
     def takes_column(self, name: str) -> bool:
         """Whether the column is one of those to read."""
         return self.only is None or self.only.columns is None or name in self.only.columns
+
+    @property
+    def expected(self) -> list[str]:
+        """Columns that are needed, and that files which are not read now have."""
+        columns = self.only.columns if self.only else None
+        return sorted((self.needed or frozenset()) & (columns or frozenset()))
 
 
 ALL_ALIKE = Terms()
@@ -100,6 +111,8 @@ def common(
     for name, header in headers.items():
         for column, holds in header:
             holding.setdefault(column, {})[name] = holds
+    for column in terms.expected:
+        holding.setdefault(column, {})
     sparse = {}
     for column, files in holding.items():
         lacking = [name for name in headers if name not in files]

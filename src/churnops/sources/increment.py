@@ -1,21 +1,23 @@
 """New files beside those that were cleaned already: a day's orders are added, the others are not touched.
 
-What comes out is what cleaning all files would make, but for how the orders are cut into files. It can be
+What comes out are the rows that cleaning all files would make, in the order in which they came. It can be
 done where all that is new became known after all that is there; else whoever asks has to clean everything.
 """
 
 import datetime as dt
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from churnops.contracts.table import Query
+import pyarrow.parquet as pq
+
+from churnops.contracts.table import Query, quoted
 from churnops.contracts.tables import NUMBERS, ORDERS
 from churnops.data_config import DataConfig
 from churnops.engines import parts_of
 from churnops.engines.on_duckdb import DuckDB
-from churnops.errors import ContractError
+from churnops.errors import ContractError, SourceError
 from churnops.sources import orders, rules
 from churnops.sources.clean import Typed, noted, report_of, type_rows, workbench, write_tables
 from churnops.sources.files import SourceFile
@@ -47,8 +49,6 @@ class Whole:
     """Everything has to be cleaned."""
 
     why: str
-    late_since: dt.datetime | None = None
-    """When the first of the orders was made that came after later ones; None: none did."""
 
 
 def add_files(
@@ -63,7 +63,12 @@ def add_files(
     if isinstance(new, Whole):
         return new
     with workbench(to) as work:
-        typed = type_rows(config, engine, source_dir=source_dir, work=work, only=new)
+        try:
+            typed = type_rows(config, engine, source_dir=source_dir, work=work, only=new)
+        except SourceError:
+            if config.repairs.damaged_file == "drop":  # all that are new may be damaged, and others good
+                return Whole("the new files cannot be read as they are")
+            raise
         if problems := rules.problems(typed.found):
             raise ContractError(config.name, problems)
         why = _other_columns(earlier, typed) or _late(earlier, typed, engine.query)
@@ -73,12 +78,25 @@ def add_files(
         grown = {table.name for table in orders.TABLES} & made.keys()
         for name, address in made.items():
             before = parts_of(Path(earlier.tables[name])) if name in grown else []
-            _place([*before, Path(address)], to / f"{name}.parquet")
+            added = [Path(address)] if pq.read_metadata(address).num_rows or not before else []
+            _place([*before, *added], to / f"{name}.parquet")
         for name in earlier.tables.keys() - made.keys():
             _place(parts_of(Path(earlier.tables[name])), to / f"{name}.parquet")
         report = _merged(earlier.report, report_of(typed), earlier.files)
         tables = {name: str(to / f"{name}.parquet") for name in earlier.tables}
         return noted(config, report, tables, engine.query)
+
+
+def first_change(before: str, now: str, query: Query, *, columns: Collection[str]) -> dt.date | None:
+    """The first day whose orders differ in one of the `columns`, by when they became known; None: none does.
+
+    Features of any midnight up to it see the same in both. A day is told by the sum of its rows' hashes: one
+    scan of each table, whose order does not matter.
+    """
+    values = ", ".join(map(quoted, columns))
+    found = query(_FIRST_CHANGE.format(values=values), {"before": before, "now": now})
+    day: dt.date | None = found["day"][0].as_py()
+    return day
 
 
 def _place(parts: list[Path], to: Path) -> None:
@@ -100,7 +118,7 @@ def _new(earlier: Growth) -> dict[str, Only] | Whole:
     if len(parts_of(Path(earlier.tables[ORDERS.name]))) >= _MOST_PARTS:
         return Whole(f"files were added {_MOST_PARTS - 1} times")
     if now == before:
-        return Whole("no new file of transactions")
+        return Whole("other files have changed")
     names, columns = (file.name for file in now - before), earlier.report.columns[_LINES]
     new = {_LINES: Only(frozenset(names), frozenset(columns))}
     if _PEOPLE in files and files[_PEOPLE] != earlier.report.files[_PEOPLE]:
@@ -120,8 +138,9 @@ def _late(earlier: Growth, typed: Typed, query: Query) -> Whole | None:
     tables |= {f"earlier_{name}": address for name, address in earlier.tables.items()}
     late = query(_LATE, tables).to_pylist()[0]
     if late["n_lines"]:
-        why = f"{late['n_lines']} lines of {late['n_customers']} customers are no later than what was there"
-        return Whole(why, late["since"])
+        return Whole(
+            f"{late['n_lines']} lines of {late['n_customers']} customers are no later than what was there"
+        )
     again = _SAME_NUMBER if NUMBERS.name in earlier.tables else _SAME_MOMENT
     if n_orders := query(again, tables).to_pylist()[0]["n_orders"]:
         return Whole(f"{n_orders} orders that were there have more lines")
@@ -129,7 +148,7 @@ def _late(earlier: Growth, typed: Typed, query: Query) -> Whole | None:
 
 
 _LATE = """
-    select count(*) as n_lines, count(distinct customer_id) as n_customers, min(available_at) as since
+    select count(*) as n_lines, count(distinct customer_id) as n_customers
     from typed where _kept and available_at <= (select max(available_at) from earlier_orders)
 """
 _SAME_NUMBER = """
@@ -139,6 +158,14 @@ _SAME_NUMBER = """
 _SAME_MOMENT = """
     select count(*) as n_orders from (select distinct customer_id, event_timestamp from typed where _kept)
     semi join earlier_orders using (customer_id, event_timestamp)
+"""
+_FIRST_CHANGE = """
+    with days as (
+        select cast(available_at as date) as day, hash({values}) as digest, 1 as side from before
+        union all select cast(available_at as date), hash({values}), -1 from now),
+    sums as (
+        select day, sum(side) as n_more, sum(side * cast(digest as hugeint)) as apart from days group by day)
+    select min(day) as day from sums where n_more <> 0 or apart <> 0
 """
 
 
@@ -157,6 +184,7 @@ def _merged(
         files=dict(files),
         columns=before.columns | added.columns,
         sparse=before.sparse | added.sparse | {_LINES: added.sparse[_LINES] | before.sparse[_LINES]},
+        empty=before.empty | added.empty | {_LINES: (*before.empty[_LINES], *added.empty[_LINES])},
     )
 
 

@@ -23,7 +23,8 @@ def write_orders(
     before = {f"earlier_{name}": address for name, address in (earlier or {}).items()}
     queries = {"ranked": _ranked_query()}
     if source.category:
-        queries[CATEGORIES.name] = _categories_query(follows=bool(earlier))
+        queries["novelties"] = _novelties_query(follows=bool(earlier))
+        queries[CATEGORIES.name] = _categories_query()
     if source.order:
         queries[NUMBERS.name] = _numbers_query()
     queries[ORDERS.name] = _orders_query(source, follows=bool(earlier))
@@ -32,8 +33,9 @@ def write_orders(
         address = str(to / f"{name}.parquet")
         engine.write(query, tables | before, address)
         tables[name] = address
-    Path(tables["ranked"]).unlink()
     made = {table.name: tables[table.name] for table in TABLES if table.name in tables}
+    for name in queries.keys() - made.keys():
+        Path(tables[name]).unlink()
     for table in TABLES:
         if table.name in made:
             check(table, engine.query, made[table.name])
@@ -57,8 +59,8 @@ def _ranked_query() -> str:
     """
 
 
-def _categories_query(*, follows: bool) -> str:
-    """SQL over `typed` and `ranked`: what each customer bought of first, as the contract CATEGORIES has it.
+def _novelties_query(*, follows: bool) -> str:
+    """SQL over `typed` and `ranked`: of each category a customer bought from, the `nth` order, its first.
 
     Where these orders follow `earlier_categories`, what is among those is not new.
     """
@@ -67,9 +69,13 @@ def _categories_query(*, follows: bool) -> str:
         with bought as (
             select customer_id, category, min(nth) as nth from typed join ranked using (customer_id, purchase)
             where _kept and category is not null and not is_return group by customer_id, category)
-        select customer_id, category, cast(nth as bigint) as nth from bought {known}
-        order by customer_id, category
+        select * from bought {known}
     """
+
+
+def _categories_query() -> str:
+    """SQL over `novelties`: what each customer bought of first, as the contract CATEGORIES has it."""
+    return "select customer_id, category from novelties order by customer_id, category"
 
 
 def _numbers_query() -> str:
@@ -78,7 +84,7 @@ def _numbers_query() -> str:
 
 
 def _orders_query(source: Transactions, *, follows: bool) -> str:
-    """SQL over `ranked` and, with a category column, `categories`: orders as the contract ORDERS has them.
+    """SQL over `ranked` and, with a category column, `novelties`: orders as the contract ORDERS has them.
 
     Only purchases have gaps and new categories. No gap tells of an order not yet known: with `known_at` there
     are none, and without it none to a purchase whose last line came after all lines of this one. The orders
@@ -90,8 +96,8 @@ def _orders_query(source: Transactions, *, follows: bool) -> str:
     gaps = "null" if source.known_at else f"case when {known} then ({microseconds}) // 1000000 end"
     novelties = "coalesce(n_categories, 0)" if source.category else "null"
     counted = """left join (
-            select customer_id, nth, count(*) as n_categories from categories group by customer_id, nth
-        ) as novelties using (customer_id, nth)"""
+            select customer_id, nth, count(*) as n_categories from novelties group by customer_id, nth
+        ) as counted using (customer_id, nth)"""
     last = """
             union all by name
             select customer_id, '' as purchase, max(event_timestamp) as event_timestamp,
