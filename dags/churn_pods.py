@@ -1,5 +1,6 @@
 """One line of churnops in a pod; imported only where `CHURN_RUNNER` is `kubernetes`."""
 
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
@@ -24,6 +25,12 @@ class InPod(Announcing, KubernetesPodOperator):
         )
         self.words = words
         self.as_of = as_of
+
+    def absent(self) -> list[str]:
+        """The template: without it, Airflow would ask for a pod of no image."""
+        template = DEPLOYMENT.pod_template
+        there = Path(template).is_file()
+        return [] if there else [f"CHURN_POD_TEMPLATE={template!r}: should be a file"]
 
     def cleanup(self, *of: Any, **named: Any) -> None:
         """An exit code that no other try mends fails the task at once."""

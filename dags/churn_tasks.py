@@ -3,8 +3,8 @@
 import datetime as dt
 import json
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -36,6 +36,15 @@ class Announcing(BaseOperator):
 
     as_of: str
 
+    def absent(self) -> list[str]:
+        """What the deployment's settings name and this worker does not have."""
+        raise NotImplementedError
+
+    def pre_execute(self, context: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """Fail at once for what no other try brings."""
+        if absent := self.absent():
+            raise AirflowFailException(f"not on this worker: {'; '.join(absent)}")
+
     def post_execute(self, context: Mapping[str, Any], result: object = None) -> None:  # noqa: ARG002
         """Announce the day: each has a run of its own in the DAGs that follow."""
         for asset in self.outlets:
@@ -53,10 +62,21 @@ class Here(Announcing):
         self.as_of = as_of
         self.hook = SubprocessHook()
 
+    def absent(self) -> list[str]:
+        """The folder, the program, the data config."""
+        home, program = DEPLOYMENT.home, DEPLOYMENT.home / DEPLOYMENT.command
+        configs = [home / brand.config for brand in DEPLOYMENT.brands if brand.config in self.words]
+        needed = {
+            f"CHURN_HOME={str(home)!r}: should be a folder": home.is_dir(),
+            f"CHURN_COMMAND={str(program)!r}: should be a program": bool(shutil.which(program)),
+            **{f"CHURN_CONFIGS={str(path)!r}: should be a file": path.is_file() for path in configs},
+        }
+        return [problem for problem, there in needed.items() if not there]
+
     def execute(self, context: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Run it, and tell faults that stay from those that pass."""
-        command = [str(Path(DEPLOYMENT.home, DEPLOYMENT.command)), *line(self.words, self.as_of)]
-        done = self.hook.run_command(command, cwd=DEPLOYMENT.home)
+        command = [str(DEPLOYMENT.home / DEPLOYMENT.command), *line(self.words, self.as_of)]
+        done = self.hook.run_command(command, cwd=str(DEPLOYMENT.home))
         if done.exit_code:
             error = AirflowFailException if done.exit_code in FINAL else AirflowException
             raise error(f"exit code {done.exit_code}: {done.output}")
@@ -86,11 +106,9 @@ def churnops(
 def _operator() -> type[Announcing]:
     if DEPLOYMENT.runner == "local":
         return Here
-    if DEPLOYMENT.runner == "kubernetes":
-        from churn_pods import InPod
+    from churn_pods import InPod
 
-        return InPod
-    raise ValueError(f"CHURN_RUNNER: {DEPLOYMENT.runner} is neither local nor kubernetes")
+    return InPod
 
 
 def common(*, after: Asset | None = None, clock: str = "") -> dict[str, Any]:
@@ -137,5 +155,5 @@ def _tell(text: str) -> None:
     _log.error(text)
     if DEPLOYMENT.alert_url:
         body, kind = json.dumps({"text": text}).encode(), {"Content-Type": "application/json"}
-        with urlopen(Request(DEPLOYMENT.alert_url, body, kind), timeout=10):  # noqa: S310 - the deployment's own
+        with urlopen(Request(str(DEPLOYMENT.alert_url), body, kind), timeout=10):  # noqa: S310 - the deployment's own
             pass

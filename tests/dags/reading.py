@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.sdk.exceptions import AirflowFailException
 
 _CONNECTS = {"socket.connect", "socket.getaddrinfo", "sqlite3.connect", "subprocess.Popen"}
 
@@ -47,6 +48,7 @@ def _task(task):
         "retries": task.retries,
         "backoff": bool(task.retry_exponential_backoff),
         "minutes": task.execution_timeout.total_seconds() / 60,
+        "refused": _refused(task),
     }
     if hasattr(task, "build_pod_request_obj"):
         pod = task.build_pod_request_obj(dry_run=True).to_dict()
@@ -55,6 +57,15 @@ def _task(task):
             **{key: pod["spec"]["containers"][0][key] for key in ("name", "image", "command", "args", "env")},
         }
     return told
+
+
+def _refused(task):
+    """What its worker would say before it runs it."""
+    try:
+        task.pre_execute({})
+    except AirflowFailException as error:
+        return str(error)
+    return ""
 
 
 if __name__ == "__main__":

@@ -125,17 +125,75 @@ def test_each_config_has_dags_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"),
+    ("setting", "messages"),
     [
-        ({"CHURN_RUNER": "local"}, "no such setting: CHURN_RUNER"),
-        ({"CHURN_RUNNER": "ecs"}, "neither local nor"),
+        (
+            {"CHURN_CONFIGS": "a/demo.toml, b/demo.toml, c.toml"},
+            ["should have a file name of its own, for its DAGs: a/demo.toml and b/demo.toml\n"],
+        ),
+        ({"CHURN_CONFIGS": "a.toml,a.toml"}, ["CHURN_CONFIGS='a.toml,a.toml': ", "a.toml and a.toml"]),
+        ({"CHURN_CONFIGS": ""}, ["CHURN_CONFIGS='': each should be a file named by letters, "]),
+        (
+            {
+                "CHURN_RUNER": "secret",
+                "CHURN_CONFIGS": "a.toml,my shop.toml",
+                "CHURN_RUNNER": "ecs",
+                "CHURN_SCHEDULE": "every day",
+                "CHURN_CHECK_SCHEDULE": "0 8 31 2 *",
+                "CHURN_DEADLINE_MINUTES": "9" * 20,
+                "CHURN_TRAIN_EVERY_DAYS": "abc",
+                "CHURN_TRAIN_OPTIONS": '--x "',
+                "CHURN_RETRY_SECONDS": "-1",
+                "CHURN_ALERT_URL": "ftp://x.example/secret",
+            },
+            [
+                "CHURN_RUNER: no such setting; known: CHURN_ALERT_URL, ",
+                "CHURN_CONFIGS='a.toml,my shop.toml': each should be a file named by letters, ",
+                "not ['my shop.toml']",
+                "CHURN_RUNNER='ecs': Input should be 'local' or 'kubernetes'",
+                "CHURN_SCHEDULE='every day': should be a time of cron, such as '0 3 * * *', or empty: ",
+                "CHURN_CHECK_SCHEDULE='0 8 31 2 *': should be a time of cron, ",
+                f"CHURN_DEADLINE_MINUTES='{'9' * 20}': Input should be less than or equal to 525600",
+                "CHURN_TRAIN_EVERY_DAYS='abc': Input should be a valid integer",
+                "CHURN_TRAIN_OPTIONS='--x \"': should be words as a shell reads them: ",
+                "CHURN_RETRY_SECONDS='-1': Input should be greater than or equal to 0",
+                "CHURN_ALERT_URL='ftp://x....': URL scheme should be 'http' or 'https'",
+            ],
+        ),
     ],
 )
-def test_a_setting_that_is_none_is_an_error_that_airflow_shows(tmp_path, setting, message):
+def test_settings_that_cannot_be_are_an_error_that_airflow_shows(tmp_path, setting, messages):
     found = read(tmp_path, **setting)
 
     assert found["dags"] == {}
-    assert all(message in error for error in found["errors"].values())
+    assert {Path(name).name for name in found["errors"]} == set(FILES)
+    for error in found["errors"].values():
+        assert all(message in error for message in messages)
+        assert "secret" not in error
+
+
+def test_a_task_whose_worker_lacks_what_settings_name_fails_at_once_and_says_so(tmp_path):
+    (tmp_path / "here.toml").touch()
+    lost = read(tmp_path, CHURN_HOME="/nope", CHURN_COMMAND="bin/churnops")
+    there = read(tmp_path, CHURN_HOME=str(tmp_path), CHURN_CONFIGS="here.toml,gone.toml")
+    pods = read(tmp_path, CHURN_RUNNER="kubernetes", CHURN_POD_TEMPLATE="/nope.yaml", CHURN_HOME="/nope")
+
+    assert refused(lost, "demo") == {
+        "not on this worker: CHURN_HOME='/nope': should be a folder; "
+        "CHURN_COMMAND='/nope/bin/churnops': should be a program; "
+        "CHURN_CONFIGS='/nope/var/demo/demo.toml': should be a file"
+    }
+    assert refused(there, "here") == {""}
+    assert refused(there, "gone") == {
+        f"not on this worker: CHURN_CONFIGS='{tmp_path}/gone.toml': should be a file"
+    }
+    assert refused(pods, "demo") == {"not on this worker: CHURN_POD_TEMPLATE='/nope.yaml': should be a file"}
+
+
+def refused(found, brand):
+    """What workers say instead of running a brand's tasks."""
+    dags = [dag for name, dag in found["dags"].items() if name.endswith(f"_{brand}")]
+    return {task["refused"] for dag in dags for task in dag["tasks"].values()}
 
 
 def test_an_exit_code_that_stays_fails_a_pods_task_at_once(tmp_path):
