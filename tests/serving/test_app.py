@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from churnops.bundle.manifest import InputColumn
 from churnops.serving.app import create_app
+from churnops.serving.model import Models, Served
 from churnops.serving.payloads import MAX_BODY_BYTES
 
 GOOD = {"tenure months": 12, "spend.30d": 3.5, "class": 1, '1st "plan"': "pro", "city_tier": "2"}
@@ -20,7 +21,7 @@ FLAT = InputColumn(name="a", kind="numeric", nullable=False, text="", minimum=0,
 
 @pytest.fixture(scope="module")
 def client(tiny_bundle):
-    with TestClient(create_app(tiny_bundle)) as client:
+    with TestClient(create_app(Models(Served(tiny_bundle)))) as client:
         yield client
 
 
@@ -59,7 +60,7 @@ def test_a_customer_without_an_id_is_answered_without_one(client):
 def test_a_score_at_the_threshold_is_a_decision(tiny_bundle):
     (score,) = tiny_bundle.score_rows([GOOD]).tolist()
     for threshold, decision in [(score, True), (math.nextafter(score, 1), False)]:
-        client = TestClient(create_app(make_bundle(threshold=threshold)))
+        client = TestClient(create_app(Models(Served(make_bundle(threshold=threshold)))))
         assert _score(client, GOOD).json()["scores"][0]["decision"] is decision
 
 
@@ -82,7 +83,7 @@ def test_a_bad_request_is_refused_with_every_fault(client):
 def test_numbers_the_model_cannot_bear_are_refused_by_row():
     # Scaled by the tiny range of training both overflow, and infinity minus infinity is not a number.
     bundle = make_bundle([FLAT, FLAT.model_copy(update={"name": "b"})])
-    answer = _score(TestClient(create_app(bundle)), {"a": 0, "b": 0}, {"a": 3e38, "b": 3e38})
+    answer = _score(TestClient(create_app(Models(Served(bundle)))), {"a": 0, "b": 0}, {"a": 3e38, "b": 3e38})
     assert answer.status_code == 422
     (fault,) = answer.json()["faults"]
     assert fault["row"] == 1

@@ -10,6 +10,7 @@ import uvicorn
 from churnops.bundle.bundle import read_bundle
 from churnops.errors import ConfigError
 from churnops.serving.app import create_app
+from churnops.serving.model import Models, Served
 
 _PORTS = range(65_536)
 _BACKLOG = 2048
@@ -24,7 +25,7 @@ def serve(bundle_folder: Path, host: str, port: int) -> None:
     """
     bundle = read_bundle(bundle_folder)
     config = uvicorn.Config(
-        create_app(bundle),
+        create_app(Models(Served(bundle))),
         lifespan="off",
         ws="none",
         log_config=None,
