@@ -293,6 +293,9 @@ def serve(
     bundle: Annotated[str | None, typer.Option(help="... or this bundle folder, here or on S3.")] = None,
     host: Annotated[str, typer.Option(help="There is no login: keep it on this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 8000,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that share the port; one for each core.")
+    ] = 1,
 ) -> None:
     """Answer POST /v1/score until told to stop."""
     if bool(name) == bool(bundle):
@@ -307,7 +310,7 @@ def serve(
         from churnops.jobs.bundles import bundle_folder  # MLflow takes seconds to import
 
         folder = bundle_folder(settings, name, bundle)
-    serve(folder, host, port)
+    serve(folder, host, port, workers=workers)
 
 
 @app.command()

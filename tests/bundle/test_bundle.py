@@ -113,7 +113,8 @@ def test_a_bundle_is_read_without_arrow(folder):
         "from pathlib import Path\n"
         "from churnops.bundle.bundle import read_bundle\n"
         "from churnops.serving.app import create_app\n"
-        "create_app(read_bundle(Path(sys.argv[1])))"
+        "from churnops.serving.model import Models, Served\n"
+        "create_app(Models(Served(read_bundle(Path(sys.argv[1])))))"
     )
     subprocess.run([sys.executable, "-c", code, folder], check=True)
 

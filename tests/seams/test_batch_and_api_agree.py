@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from churnops.scoring.batch import score_table
 from churnops.serving.app import create_app
+from churnops.serving.model import Models, Served
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=5)
 _NUMBERS = st.floats(-1e6, 1e6) | st.integers(-(10**6), 10**6) | st.booleans()
@@ -32,7 +33,7 @@ _CUSTOMERS = st.lists(
 
 @pytest.fixture(scope="module")
 def client(tiny_bundle):
-    with TestClient(create_app(tiny_bundle)) as client:
+    with TestClient(create_app(Models(Served(tiny_bundle)))) as client:
         yield client
 
 

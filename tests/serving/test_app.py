@@ -6,12 +6,14 @@ from uuid import UUID
 
 import pytest
 from builders import COLUMNS, make_bundle
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from churnops.bundle.manifest import InputColumn
 from churnops.serving.app import create_app
+from churnops.serving.model import Models, Served
 from churnops.serving.payloads import MAX_BODY_BYTES
 
 GOOD = {"tenure months": 12, "spend.30d": 3.5, "class": 1, '1st "plan"': "pro", "city_tier": "2"}
@@ -20,7 +22,7 @@ FLAT = InputColumn(name="a", kind="numeric", nullable=False, text="", minimum=0,
 
 @pytest.fixture(scope="module")
 def client(tiny_bundle):
-    with TestClient(create_app(tiny_bundle)) as client:
+    with TestClient(create_app(Models(Served(tiny_bundle)))) as client:
         yield client
 
 
@@ -59,7 +61,7 @@ def test_a_customer_without_an_id_is_answered_without_one(client):
 def test_a_score_at_the_threshold_is_a_decision(tiny_bundle):
     (score,) = tiny_bundle.score_rows([GOOD]).tolist()
     for threshold, decision in [(score, True), (math.nextafter(score, 1), False)]:
-        client = TestClient(create_app(make_bundle(threshold=threshold)))
+        client = TestClient(create_app(Models(Served(make_bundle(threshold=threshold)))))
         assert _score(client, GOOD).json()["scores"][0]["decision"] is decision
 
 
@@ -82,7 +84,7 @@ def test_a_bad_request_is_refused_with_every_fault(client):
 def test_numbers_the_model_cannot_bear_are_refused_by_row():
     # Scaled by the tiny range of training both overflow, and infinity minus infinity is not a number.
     bundle = make_bundle([FLAT, FLAT.model_copy(update={"name": "b"})])
-    answer = _score(TestClient(create_app(bundle)), {"a": 0, "b": 0}, {"a": 3e38, "b": 3e38})
+    answer = _score(TestClient(create_app(Models(Served(bundle)))), {"a": 0, "b": 0}, {"a": 3e38, "b": 3e38})
     assert answer.status_code == 422
     (fault,) = answer.json()["faults"]
     assert fault["row"] == 1
@@ -154,3 +156,28 @@ def test_no_body_at_all_breaks_the_service(client, body):
     else:
         assert answer.status_code in {413, 422}
         assert all(fault["problem"] and fault["expected"] for fault in answer.json()["faults"])
+
+
+def test_the_app_answers_below_a_prefix_too(tiny_bundle):
+    outer = FastAPI()
+    outer.mount("/churn", create_app(Models(Served(tiny_bundle))))
+    answer = TestClient(outer).post("/churn/v1/score", json={"customers": [GOOD]})
+    assert answer.status_code == 200
+    assert TestClient(outer).get("/churn/v1/score").status_code == 405
+
+
+def test_another_model_answers_from_the_next_request_on(tiny_bundle):
+    models = Models(Served(tiny_bundle))
+    client = TestClient(create_app(models))
+    other = make_bundle(COLUMNS[:4], threshold=0.9)
+    assert client.get("/openapi.json").json()["info"]["version"] == tiny_bundle.manifest.model_version
+    models.current = Served(other)
+    bare = {name: value for name, value in GOOD.items() if name != "city_tier"}
+    (scored,) = _score(client, bare).json()["scores"]
+    version = other.manifest.model_version
+    assert scored["model_version"] == version
+    assert client.get("/readyz").json()["model_version"] == version
+    assert client.get("/v1/model").json()["model_version"] == version
+    described = client.get("/openapi.json").json()
+    assert described["info"]["version"] == version
+    assert "city_tier" not in json.dumps(described)

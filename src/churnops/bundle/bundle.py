@@ -58,24 +58,33 @@ class Bundle:
 
         NaN where a value is so extreme that the graph overflows: the caller must look.
         """
-        feed: dict[str, np.ndarray] = {}
-        if self.manifest.numeric:
-            feed["numeric"] = np.ascontiguousarray(numeric_NF, dtype=np.float32)
-        if self.manifest.categorical:
-            feed["categorical"] = categorical_NC
+        feed = {"numeric": np.ascontiguousarray(numeric_NF, dtype=np.float32), "categorical": categorical_NC}
+        if len(self._fed) < len(feed):
+            feed = {name: feed[name] for name in self._fed}
         (score_N,) = self.session.run(["score"], feed)
         return np.asarray(score_N, dtype=np.float64)
 
     def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Churn probabilities for rows given by raw column names; absent and None are missing."""
+        return self.score(*self.matrices(rows))
+
+    def matrices(self, rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+        """The graph's `numeric` and `categorical` for rows given by raw column names."""
+        numeric, categorical = self._names
+        numbers = [[row.get(name) for name in numeric] for row in rows]
+        texts = [[category_text(row.get(name)) for name in categorical] for row in rows]
+        numeric_NF = np.array(numbers, dtype=np.float32).reshape(len(rows), len(numeric))
+        return numeric_NF, np.array(texts, dtype=object).reshape(len(rows), len(categorical))
+
+    @cached_property
+    def _names(self) -> tuple[list[str], list[str]]:
         numeric, categorical = self.manifest.numeric, self.manifest.categorical
-        numeric_NF = np.empty((len(rows), len(numeric)), dtype=np.float32)
-        categorical_NC = np.empty((len(rows), len(categorical)), dtype=object)
-        for j, column in enumerate(numeric):
-            numeric_NF[:, j] = [_number(row.get(column.name)) for row in rows]
-        for j, column in enumerate(categorical):
-            categorical_NC[:, j] = [category_text(row.get(column.name)) for row in rows]
-        return self.score(numeric_NF, categorical_NC)
+        return [column.name for column in numeric], [column.name for column in categorical]
+
+    @cached_property
+    def _fed(self) -> tuple[str, ...]:
+        """The graph's inputs: it has none for a kind of which there is no column."""
+        return tuple(one.name for one in self.session.get_inputs())
 
 
 def category_text(value: str | int | None) -> str:
@@ -156,7 +165,3 @@ def _read_manifest(path: Path) -> Manifest:
     if not unaltered:
         raise BundleError(f"{path}: was altered (its content hash differs)")
     return manifest
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)

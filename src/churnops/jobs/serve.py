@@ -1,30 +1,39 @@
 """`churnops serve`: a bundle behind HTTP, until told to stop."""
 
+import gc
 import socket
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
 
-from churnops.bundle.bundle import read_bundle
+from churnops.bundle.bundle import Bundle, read_bundle
 from churnops.errors import ConfigError
 from churnops.serving.app import create_app
+from churnops.serving.model import Models, Served
 
 _PORTS = range(65_536)
 _BACKLOG = 2048
 _GRACE_SECONDS = 10
 
 
-def serve(bundle_folder: Path, host: str, port: int) -> None:
+def serve(bundle_folder: Path, host: str, port: int, *, workers: int = 1) -> None:
     """Answer on `host`:`port` (0: any free port) until SIGINT or SIGTERM, then finish what is being answered.
 
-    The bundle is loaded, and has scored a row, before the port opens. Raises BundleError, and ConfigError
-    where the address cannot be had. There is no authentication: whoever reaches `host` may ask.
+    The bundle is loaded, and has scored a row, before the port opens. More than one of `workers` are
+    processes that share the port, each with a model of its own; one that dies is replaced. Raises
+    BundleError, and ConfigError where the address cannot be had. There is no authentication: whoever reaches
+    `host` may ask.
     """
     bundle = read_bundle(bundle_folder)
     config = uvicorn.Config(
-        create_app(bundle),
+        partial(_app_of, bundle) if workers == 1 else partial(_app_in, bundle_folder),
+        factory=True,
+        workers=workers,
         lifespan="off",
         ws="none",
         log_config=None,
@@ -36,7 +45,21 @@ def serve(bundle_folder: Path, host: str, port: int) -> None:
     with _listener(host, port) as listener, suppress(KeyboardInterrupt):
         url = f"http://{host}:{listener.getsockname()[1]}"
         structlog.get_logger().info("serving", url=url, model_version=bundle.manifest.model_version)
-        uvicorn.Server(config).run(sockets=[listener])
+        if workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+        else:
+            Multiprocess(config, sockets=[listener]).run()
+
+
+def _app_in(bundle_folder: Path) -> ASGIApp:
+    """What a worker calls when it starts."""
+    return _app_of(read_bundle(bundle_folder))
+
+
+def _app_of(bundle: Bundle) -> ASGIApp:
+    app = create_app(Models(Served(bundle)))
+    gc.freeze()  # what is there now stays: the collector, which stops every answer, need not look at it
+    return app
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -1,114 +1,113 @@
-"""The scoring service around one bundle."""
+"""The scoring service as an ASGI app."""
 
+from functools import lru_cache
 from typing import Any
-from uuid import uuid4
 
-import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
+from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from churnops.bundle.bundle import Bundle
-from churnops.serving.payloads import MAX_BODY_BYTES, Customer, CustomerScore, Fault, Faults, Scores
-from churnops.serving.request import Refusal, RequestReader
+from churnops.serving.model import Answer, Models, Served, refused
+from churnops.serving.payloads import MAX_BODY_BYTES, Fault, Faults, Scores
+from churnops.serving.request import Refusal
+from churnops.serving.together import Together
 
+SCORE = "/v1/score"
+
+_SMALL_BYTES = 16_384  # some 30 customers take less than a thread
+_JSON = (b"content-type", b"application/json")
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Faults, "description": "Too many customers, or too large a body"},
     422: {"model": Faults, "description": "Everything that is wrong with the request"},
 }
 
 
-def create_app(bundle: Bundle) -> FastAPI:
-    """The app that answers with `bundle`. Scoring runs on threads, so the probes on the loop never wait."""
-    reader = RequestReader(bundle.manifest)
-    app = FastAPI(title="churnops", version=bundle.manifest.model_version, redoc_url=None)
+def create_app(models: Models) -> ASGIApp:
+    """The app that answers with the current one of `models`.
 
-    @app.post(
-        "/v1/score",
-        response_model=Scores,
-        response_model_exclude_none=True,
-        responses=_REFUSALS,
-        openapi_extra={"requestBody": reader.openapi()},
-    )
+    FastAPI does everything but what is asked all the time: the path of a score goes round it.
+    """
+    together = Together()
+    around = _around(models, together)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != SCORE or scope["method"] != "POST":
+            await around(scope, receive, send)
+            return
+        answer = await _answered(models.current, together, receive)
+        if answer is None:
+            return  # nobody is left to read it
+        headers = [_JSON, (b"content-length", b"%d" % len(answer.body))]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    return app
+
+
+def _around(models: Models, together: Together) -> FastAPI:
+    api = FastAPI(title="churnops", redoc_url=None)
+
+    @api.post(SCORE, response_model=Scores, response_model_exclude_none=True, responses=_REFUSALS)
     async def score(request: Request) -> Response:
         """Score one or many customers, given by the raw columns of `GET /v1/model`.
 
         A nullable column may be null or left out, which is the same: missing. Blank text is missing too.
         Unknown categories are accepted, unknown columns are not. A request is answered or refused whole.
         """
-        try:
-            body = await _body(request)
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody is left to read it
-        return await run_in_threadpool(_answer, bundle, reader, body)
+        # Only where this app stands below a prefix of another's; elsewhere requests do not come this far.
+        status, body = await _answered(models.current, together, request.receive) or Answer(400, b"")
+        return Response(body, status, media_type="application/json")
 
-    @app.get("/livez")
+    @api.get("/livez")
     async def livez() -> dict[str, str]:
         """Whether the process answers at all."""
         return {"status": "alive"}
 
-    @app.get("/readyz")
+    @api.get("/readyz")
     async def readyz() -> dict[str, str]:
         """Whether the model answers: scores one made-up customer."""
-        bundle.score_rows([bundle.manifest.example])
-        return {"status": "ready", "model_version": bundle.manifest.model_version}
+        served = models.current
+        served.bundle.score_rows([served.manifest.example])
+        return {"status": "ready", "model_version": served.model_version}
 
-    @app.get("/v1/model")
+    @api.get("/v1/model")
     async def model() -> dict[str, Any]:
         """What the model is: its input columns, how it was made and how good it was."""
-        manifest = bundle.manifest
+        manifest = models.current.manifest
         version = {"model_version": manifest.model_version, "content_hash": manifest.content_hash}
         return version | manifest.model_dump(mode="json")
 
-    return app
+    @lru_cache(maxsize=1)
+    def openapi_of(served: Served) -> dict[str, Any]:
+        described = get_openapi(title=api.title, version=served.model_version, routes=api.routes)
+        described["paths"][SCORE]["post"]["requestBody"] = served.request_body
+        return described
+
+    api.openapi = lambda: openapi_of(models.current)  # type: ignore[method-assign]  # how FastAPI wants it
+    return api
 
 
-async def _body(request: Request) -> bytes | None:
-    """The request's body, or None as soon as it is larger than `MAX_BODY_BYTES`."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            return None
-    return bytes(body)
+async def _answered(served: Served, together: Together, receive: Receive) -> Answer | None:
+    """The answer to the request whose body comes from `receive`; None where the caller has gone.
 
-
-def _answer(bundle: Bundle, reader: RequestReader, body: bytes | None) -> Response:
-    """Blocking: reads, scores and renders."""
-    if body is None:
+    Good small requests are scored on the event loop, together; all others on threads, where none waits
+    for them.
+    """
+    message = await receive()
+    body: bytes | bytearray = message.get("body", b"")
+    if message.get("more_body", False):
+        body = bytearray(body)
+        while message.get("more_body", False) and len(body) <= MAX_BODY_BYTES:
+            message = await receive()
+            body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        return None
+    if len(body) > MAX_BODY_BYTES:
         large = Fault(problem="the body is too large", expected=f"at most {MAX_BODY_BYTES:,} bytes")
-        return _rendered(Faults(faults=(large,)), 413)
-    customers = reader.read(body)
-    outcome = customers if isinstance(customers, Refusal) else score_customers(bundle, customers)
-    if isinstance(outcome, Refusal):
-        return _rendered(Faults(faults=outcome.faults), outcome.status)
-    return _rendered(outcome, 200)
-
-
-def score_customers(bundle: Bundle, customers: list[Customer]) -> Scores | Refusal:
-    """One answer per customer; refuses those whose numbers are so extreme that the model overflows."""
-    scores = bundle.score_rows(customers)
-    if not np.isfinite(scores).all():
-        extreme = np.flatnonzero(~np.isfinite(scores)).tolist()
-        problem, wanted = (
-            "the model has no score for numbers this extreme",
-            "numbers near those seen in training",
-        )
-        return Refusal(422, tuple(Fault(row=row, problem=problem, expected=wanted) for row in extreme))
-    threshold, version = bundle.manifest.threshold, bundle.manifest.model_version
-    answers = (
-        CustomerScore(
-            customer_id=customer.get("customer_id"),
-            score=score,
-            decision=score >= threshold,
-            model_version=version,
-            prediction_id=str(uuid4()),
-        )
-        for customer, score in zip(customers, scores.tolist(), strict=True)
-    )
-    return Scores(scores=tuple(answers))
-
-
-def _rendered(content: BaseModel, status: int) -> Response:
-    return Response(content.model_dump_json(exclude_none=True), status, media_type="application/json")
+        return refused(Refusal(413, (large,)))
+    if len(body) <= _SMALL_BYTES:
+        rows = served.read_quickly(bytes(body))
+        if rows is not None:
+            return served.answered(rows, await together.score(served, rows))
+    return await run_in_threadpool(served.answer, bytes(body))

@@ -17,14 +17,12 @@ SHAPE = f'{{"customers": [{{...}}, ...]}} with 1 to {MAX_CUSTOMERS} customers'
 
 ID = f"text of 1 to {MAX_ID_CHARACTERS} characters, or a whole number of 64 bits"
 
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 _SHOWN_LEVELS = 5
 
 # Text is never read as a number. True is a number, because exports write flags both ways. A category may be
 # a whole number, because exports write codes both ways; 3.0 may not: training saw either '3' or '3.0'.
-_NUMBER: Any = (
-    Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-_LARGEST, le=_LARGEST)] | StrictBool
-)
+_NUMBER: Any = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)] | StrictBool
 _CATEGORY: Any = StrictStr | StrictInt
 _ID: Any = (
     Annotated[StrictStr, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]

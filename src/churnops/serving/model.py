@@ -1,0 +1,121 @@
+"""What answers: one model, and which model that is now."""
+
+import math
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from churnops.bundle.bundle import Bundle
+from churnops.serving.payloads import Fault, Faults
+from churnops.serving.quick import QuickReader, Rows
+from churnops.serving.request import Refusal, RequestReader
+
+_EXTREME = "the model has no score for numbers this extreme"
+_NEARER = "numbers near those seen in training"
+
+
+class Answer(NamedTuple):
+    """What is sent back: an HTTP status and a JSON body."""
+
+    status: int
+    body: bytes
+
+
+class Served:
+    """One model, ready to answer: its validators are built and the graph has run. It never changes."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.model_version = bundle.manifest.model_version
+        self._threshold = bundle.manifest.threshold
+        self._reader = RequestReader(bundle.manifest)
+        self._quick = QuickReader.of(bundle.manifest)
+        self.answer(msgspec.json.encode({"customers": [bundle.manifest.example]}))
+
+    def answer(self, body: bytes) -> Answer:
+        """Reads, scores and writes: the scores of every customer in the JSON `body`, or all that is wrong."""
+        rows = self.read(body)
+        return refused(rows) if isinstance(rows, Refusal) else self.answered(rows, self.score(rows))
+
+    def read(self, body: bytes) -> Rows | Refusal:
+        """The customers in the JSON `body`, good in every column, or every fault."""
+        rows = self.read_quickly(body)
+        if rows is not None:
+            return rows
+        customers = self._reader.read(body)
+        if isinstance(customers, Refusal):
+            return customers
+        ids = [customer.get("customer_id") for customer in customers]
+        return Rows(*self.bundle.matrices(customers), ids)
+
+    def read_quickly(self, body: bytes) -> Rows | None:
+        """As `read`, but None where that would take long: for faults, and names that need escapes."""
+        return self._quick.read(body) if self._quick else None
+
+    def score(self, rows: Rows) -> np.ndarray:
+        """Churn probabilities [N]; not finite where numbers are so extreme that the graph overflows."""
+        return self.bundle.score(rows.numeric_NF, rows.categorical_NC)
+
+    def answered(self, rows: Rows, score_N: np.ndarray) -> Answer:
+        """What to say of customers that were read and scored."""
+        scores = checked(score_N)
+        return refused(scores) if isinstance(scores, Refusal) else Answer(200, self.written(rows, scores))
+
+    def written(self, rows: Rows, scores: list[float]) -> bytes:
+        """`Scores` as JSON."""
+        threshold, version = self._threshold, self.model_version
+        answers = []
+        for customer_id, score, prediction in zip(
+            rows.customer_ids, scores, prediction_ids(len(scores)), strict=True
+        ):
+            answer: dict[str, Any] = {} if customer_id is None else {"customer_id": customer_id}
+            answer["score"] = score
+            answer["decision"] = score >= threshold
+            answer["model_version"] = version
+            answer["prediction_id"] = prediction
+            answers.append(answer)
+        return msgspec.json.encode({"scores": answers})
+
+    @cached_property
+    def request_body(self) -> dict[str, Any]:
+        """The OpenAPI `requestBody`, with the model's own columns."""
+        return self._reader.openapi()
+
+
+@dataclass
+class Models:
+    """Which model answers now. A request takes `current` once, when it begins, and uses no other.
+
+    Setting `current` is how a model is changed: requests that have begun end on the one they took.
+    """
+
+    current: Served
+
+
+def checked(score_N: np.ndarray) -> list[float] | Refusal:
+    """The scores, unless the graph overflowed for some; those are named."""
+    scores: list[float] = score_N.tolist()
+    if math.isfinite(sum(scores)):
+        return scores
+    extreme = np.flatnonzero(~np.isfinite(score_N)).tolist()
+    return Refusal(422, tuple(Fault(row=row, problem=_EXTREME, expected=_NEARER) for row in extreme))
+
+
+def refused(refusal: Refusal) -> Answer:
+    """Every fault as JSON."""
+    faults = Faults(faults=refusal.faults)
+    return Answer(refusal.status, faults.model_dump_json(exclude_none=True).encode())
+
+
+def prediction_ids(n: int) -> list[str]:
+    """Names for `n` answers of one request, as version 4 UUIDs: random, with the row number at the end."""
+    text = os.urandom(14).hex()
+    start = (
+        f"{text[:8]}-{text[8:12]}-4{text[12:15]}-{'89ab'[int(text[15], 16) % 4]}{text[16:19]}-{text[19:26]}"
+    )
+    return [f"{start}{row:05x}" for row in range(n)]

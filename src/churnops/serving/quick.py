@@ -1,0 +1,110 @@
+"""Reading good requests quickly: straight from JSON into the graph's two matrices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta
+
+from churnops.bundle.bundle import category_text
+from churnops.bundle.manifest import InputColumn, Manifest
+from churnops.serving.payloads import LARGEST, MAX_CUSTOMERS, MAX_ID_CHARACTERS
+from churnops.serving.request import repeated_names
+
+_NAN = float("nan")  # JSON has none, so it marks a number that was not sent
+_NUMBER: Any = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)] | bool
+_ID: Any = (
+    Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
+    | Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+    | None
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The customers of one request, as the graph takes them, and their ids, to be echoed."""
+
+    numeric_NF: np.ndarray
+    categorical_NC: np.ndarray
+    customer_ids: Sequence[str | int | None]
+
+    def __len__(self) -> int:
+        return len(self.customer_ids)
+
+
+class QuickReader:
+    """Reads what is good in less than half the time that `RequestReader` and making matrices take.
+
+    It accepts nothing that `RequestReader` refuses and reads the same values. Whatever it gives up on is for
+    `RequestReader`, to accept or to refuse in words.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        columns = [*manifest.numeric, *manifest.categorical]
+        ignored = [name for name in manifest.ignored_columns if name != "customer_id"]
+        names = [*(column.name for column in columns), "customer_id", *ignored]
+        self._numbers = len(manifest.numeric)
+        self._columns = len(columns)
+        self._names = len(names)
+        self._filled_C = np.array([not column.nullable for column in manifest.categorical], dtype=bool)
+        self._texts: dict[str | int | None, str] = {
+            level: category_text(level) for column in manifest.categorical for level in column.levels
+        }
+        self._texts |= {None: "", "": ""}
+        fields = [
+            *map(_field, range(self._columns), columns),
+            (f"f{self._columns}", _ID | msgspec.UnsetType, UNSET),
+            *((f"f{i}", Any, UNSET) for i in range(self._columns + 1, len(names))),
+        ]
+        renamed = {f"f{i}": name for i, name in enumerate(names)}
+        options: dict[str, Any] = {"forbid_unknown_fields": True, "gc": False, "kw_only": True}
+        customer: Any = msgspec.defstruct("Customer", fields, rename=renamed, **options)
+        customers = Annotated[list[customer], Meta(min_length=1, max_length=MAX_CUSTOMERS)]
+        self._decoder = msgspec.json.Decoder(
+            msgspec.defstruct("Request", [("customers", customers)], **options)
+        )
+
+    @staticmethod
+    def of(manifest: Manifest) -> "QuickReader | None":
+        """The reader for a model; None where a column's name would have to be escaped in JSON."""
+        names = (*(column.name for column in manifest.inputs), *manifest.ignored_columns)
+        escaped = any(len(msgspec.json.encode(name)) != len(name.encode()) + 2 for name in names)
+        return None if escaped else QuickReader(manifest)
+
+    def read(self, body: bytes) -> Rows | None:
+        """The customers in the JSON `body`, or None where it gives up."""
+        try:
+            request: Any = self._decoder.decode(body)
+        except (ValueError, RecursionError):
+            return None
+        customers = [*map(msgspec.structs.astuple, request.customers)]
+        first, last, n = self._numbers, self._columns, len(customers)
+        numbers = [*chain.from_iterable([customer[:first] for customer in customers])]
+        categories = [*chain.from_iterable([customer[first:last] for customer in customers])]
+        ids = [customer[last] for customer in customers]
+        ignored = [*chain.from_iterable([customer[last + 1 :] for customer in customers])]
+        absent = numbers.count(_NAN) + categories.count("") + ids.count(UNSET) + ignored.count(UNSET)
+        # A colon follows every name: no more colons than names read means that none was sent twice.
+        if body.count(b":") != 1 + n * self._names - absent and repeated_names(body):
+            return None
+        texts = self._as_texts(categories)
+        categorical_NC = np.array(texts, dtype=object).reshape(n, last - first)
+        if "" in texts and (categorical_NC[:, self._filled_C] == "").any():
+            return None
+        numeric_NF = np.fromiter(numbers, np.float32, len(numbers)).reshape(n, first)
+        return Rows(numeric_NF, categorical_NC, [None if one is UNSET else one for one in ids])
+
+    def _as_texts(self, categories: list[str | int | None]) -> list[str]:
+        try:
+            return [self._texts[value] for value in categories]
+        except KeyError:  # a level that training did not see
+            return [category_text(value) for value in categories]
+
+
+def _field(number: int, column: InputColumn) -> tuple[str, Any, Any] | tuple[str, Any]:
+    name = f"f{number}"
+    kind, absent = (_NUMBER, _NAN) if column.kind == "numeric" else (str | int, "")
+    return (name, kind | None, absent) if column.nullable else (name, kind)
