@@ -20,9 +20,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from churnops.bundle.bundle import Bundle
+from churnops.bundle.tables import column_problems, matrices
 from churnops.contracts.tables import INSTANT, SCORES
 from churnops.errors import ConfigError, ContractError, SourceError
-from churnops.scoring.matrices import column_problems, matrices, value_problems
+from churnops.scoring.problems import value_problems
 from churnops.scoring.prediction_ids import prediction_ids
 
 _INPUT = "table to score"
