@@ -24,14 +24,20 @@ from churnops.serving.request import Refusal
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _OF_NUMBERS = frozenset("0123456789+-.eE")
+_NO_HEADER = (
+    "none where files are sent in parts; `text/csv; header=present` where each is sent whole, with a header"
+)
 _FLAGS = {"true": 1.0, "false": 0.0}
 
 
-def read_csv(manifest: Manifest, body: bytes, *, has_header: bool | None) -> Rows | Refusal:
+def read_csv(
+    manifest: Manifest, body: bytes, *, has_header: bool | None, is_part: bool = False
+) -> Rows | Refusal:
     """The customers in `body`, UTF-8 as in RFC 4180, or every fault; an empty cell is missing.
 
     Without a header the cells are the columns of the manifest, in its order, and no others. Where it is not
-    known (None), a first line of which at least half are names of columns is the header.
+    known (None), a first line of which at least half are names of columns is the header. If `body` may be a
+    part of a file, such a line is refused: the other parts lack it, and would be read in another order.
     """
     try:
         lines = _lines(body)
@@ -42,6 +48,8 @@ def read_csv(manifest: Manifest, body: bytes, *, has_header: bool | None) -> Row
         if has_header is None:
             known = {*names, *manifest.ignored_columns, "customer_id", "as_of"}
             has_header = 2 * sum(cell in known for cell in first) >= len(first)
+            if has_header and is_part:
+                return Refusal(422, (Fault(row=0, problem="a header", expected=_NO_HEADER),))
         if has_header:
             names = first
             refused = refused_names(manifest, names)

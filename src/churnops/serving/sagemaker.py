@@ -98,7 +98,8 @@ def _read(served: Served, body: bytes, sent: Media) -> Rows | Refusal:
         case "application/jsonlines":
             return read_json_lines(served, body)
         case "text/csv":
-            return read_csv(served.manifest, body, has_header=sent.has_header)
+            is_part = os.environ.get("SAGEMAKER_BATCH", "").lower() == "true"
+            return read_csv(served.manifest, body, has_header=sent.has_header, is_part=is_part)
     from churnops.serving.arrow_rows import read_arrow, read_parquet  # Arrow takes 60 MB
 
     read = read_parquet if sent.name == PARQUET else read_arrow
