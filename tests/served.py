@@ -4,7 +4,7 @@ import http.client
 import re
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from threading import Thread
 from urllib.parse import urlsplit
 
@@ -34,31 +34,33 @@ def served(folder):
             server.communicate(timeout=20)
 
 
-def arrow(table, rows=None):
+def arrow(table, rows=None, compression=None):
     """The table as an Arrow stream, in batches of so many rows."""
+    options = pa.ipc.IpcWriteOptions(compression=compression)
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table, max_chunksize=rows)
     return sink.getvalue().to_pybytes()
 
 
+@contextmanager
 def streamed(url, chunks):
     """The answer to the body that `chunks` make together: it begins before the last of them is sent."""
     address = urlsplit(url)
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
-    connection.putrequest("POST", "/v1/score/stream")
-    connection.putheader("content-type", ARROW)
-    connection.putheader("transfer-encoding", "chunked")
-    connection.endheaders()
+    with closing(http.client.HTTPConnection(address.hostname, address.port, timeout=60)) as connection:
+        connection.putrequest("POST", "/v1/score/stream")
+        connection.putheader("content-type", ARROW)
+        connection.putheader("transfer-encoding", "chunked")
+        connection.endheaders()
+        sender = Thread(target=_send, args=(connection.sock, chunks))
+        sender.start()
+        with connection.getresponse() as answer:
+            yield answer
+        sender.join()
 
-    def send():
-        try:
-            for chunk in chunks:
-                connection.sock.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
-            connection.sock.sendall(b"0\r\n\r\n")
-        except OSError:  # the server has ended it
-            pass
 
-    sender = Thread(target=send, daemon=True)
-    sender.start()
-    return connection.getresponse()
+def _send(sock, chunks):
+    with suppress(OSError):  # the server has ended it
+        for chunk in chunks:
+            sock.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        sock.sendall(b"0\r\n\r\n")

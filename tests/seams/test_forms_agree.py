@@ -111,7 +111,10 @@ def test_a_customer_has_one_score_in_every_form(client, customers):
 @pytest.mark.parametrize("accept", ["application/json", "text/csv", "application/jsonlines", ARROW])
 @pytest.mark.parametrize("form", _FORMS)
 def test_a_form_may_be_answered_in_another(client, form, accept):
-    customers = [{"tenure months": i, '1st "plan"': "pro", "spend.30d": None, "class": 1, "city_tier": "2"} for i in range(3)]
+    customers = [
+        {"tenure months": i, '1st "plan"': "pro", "spend.30d": None, "class": 1, "city_tier": "2"}
+        for i in range(3)
+    ]
     kind, written = _FORMS[form]
     headers = {"content-type": kind, "accept": accept}
     answer = client.post("/invocations", content=written(customers), headers=headers)
@@ -131,15 +134,33 @@ def test_tensors_of_every_kind_give_that_score_too(client, customers):
     for column in COLUMNS:
         values = [row[column.name] for row in customers]
         if column.kind == "numeric":
-            plain.append({"name": column.name, "shape": [n, 1], "datatype": "FP64", "data": [[None if v is None else float(v)] for v in values]})
-            blob = pa.array([float("nan") if v is None else float(v) for v in values], pa.float64()).buffers()[1].to_pybytes()[: 8 * n]
+            plain.append(
+                {
+                    "name": column.name,
+                    "shape": [n, 1],
+                    "datatype": "FP64",
+                    "data": [[None if v is None else float(v)] for v in values],
+                }
+            )
+            blob = (
+                pa.array([float("nan") if v is None else float(v) for v in values], pa.float64())
+                .buffers()[1]
+                .to_pybytes()[: 8 * n]
+            )
             kind = "FP64"
         else:
             texts = ["" if v is None else str(v) for v in values]
             plain.append({"name": column.name, "shape": [n], "datatype": "BYTES", "data": texts})
             blob = b"".join(len(t.encode()).to_bytes(4, "little") + t.encode() for t in texts)
             kind = "BYTES"
-        heads.append({"name": column.name, "shape": [n], "datatype": kind, "parameters": {"binary_data_size": len(blob)}})
+        heads.append(
+            {
+                "name": column.name,
+                "shape": [n],
+                "datatype": kind,
+                "parameters": {"binary_data_size": len(blob)},
+            }
+        )
         blobs.append(blob)
     header = json.dumps({"inputs": heads}).encode()
     for content, headers in (

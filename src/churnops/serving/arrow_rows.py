@@ -1,10 +1,12 @@
 """Customers as Arrow and Parquet, and scores as Arrow. Only what gets or gives a table imports this."""
 
+import io
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import pyarrow.types as is_type
 
 from churnops.bundle.manifest import Manifest
 from churnops.bundle.tables import column_kinds, matrices, misfits
@@ -17,8 +19,9 @@ from churnops.serving.columns import (
     refused_names,
     refused_values,
 )
+from churnops.serving.frames import Frames, StreamRefused
 from churnops.serving.model import Served, prediction_ids
-from churnops.serving.payloads import Fault
+from churnops.serving.payloads import ID, MAX_ID_CHARACTERS, Fault
 from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal
 
@@ -31,26 +34,38 @@ _ANSWER = (
 )
 _KEY = ("customer_id", "as_of")
 
+NOT_ARROW = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What Arrow raises for bytes that are not what they should be."""
+
 
 def read_arrow(manifest: Manifest, body: bytes) -> Rows | Refusal:
     """The customers in `body`, an Arrow IPC stream."""
+    file = pa.PythonFile(Frames(io.BytesIO(body).read), mode="r")
     try:
-        with pa.ipc.open_stream(body) as stream:
-            return _read(manifest, stream.schema, _no_more(stream))
-    except (pa.ArrowException, OSError) as error:
+        with pa.ipc.open_stream(file) as stream:
+            return refused_schema(manifest, stream.schema) or _read(manifest, stream.schema, stream)
+    except StreamRefused as ended:
+        return ended.refusal
+    except NOT_ARROW as error:
         return not_arrow(error)
 
 
 def read_parquet(manifest: Manifest, body: bytes) -> Rows | Refusal:
     """The customers in `body`, a Parquet file."""
+    wanted = ["customer_id", *(column.name for column in manifest.inputs)]
     try:
-        with pq.ParquetFile(pa.BufferReader(body)) as file:
+        # Texts stay dictionaries: one long text, repeated, is small in the file and would not be in memory.
+        with pq.ParquetFile(pa.BufferReader(body), read_dictionary=wanted) as file:
+            refused = refused_schema(manifest, file.schema_arrow)
+            if refused:
+                return refused
             metadata = file.metadata
             unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
             if metadata.num_rows > MAX_ROWS or unpacked > _MAX_UNPACKED_BYTES:
                 return TOO_MANY
-            return _read(manifest, file.schema_arrow, file.iter_batches(PIECE_ROWS))
-    except (pa.ArrowException, OSError) as error:
+            schema = pa.schema([field for field in file.schema_arrow if field.name in wanted])
+            return _read(manifest, schema, file.iter_batches(PIECE_ROWS, columns=schema.names))
+    except NOT_ARROW as error:
         return Refusal(422, (Fault(problem=f"not Parquet: {error}", expected="a whole Parquet file"),))
 
 
@@ -67,10 +82,15 @@ def refused_schema(manifest: Manifest, schema: pa.Schema) -> Refusal | None:
     return Refusal(422, tuple(faults)) if faults else None
 
 
+def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, if nothing in it points outside of its own bytes, which would end the process."""
+    batch.validate(full=True)
+    return batch
+
+
 def rows_of(manifest: Manifest, batch: pa.RecordBatch) -> Rows | Refusal:
-    """The customers of a batch whose schema is good."""
-    ids = batch["customer_id"].to_pylist() if "customer_id" in batch.schema.names else [None] * batch.num_rows
-    rows = Rows(*matrices(manifest, batch), ids)
+    """The customers of a batch whose schema is good, without their ids."""
+    rows = Rows(*matrices(manifest, batch), [None] * batch.num_rows)
     return refused_values(manifest, rows) or rows
 
 
@@ -112,7 +132,9 @@ def written(served: Served, parts: Parts) -> bytes:
 
 def not_arrow(error: Exception) -> Refusal:
     """What is said of a body that is no Arrow stream."""
-    return Refusal(422, (Fault(problem=f"not an Arrow stream: {error}", expected="a whole Arrow IPC stream"),))
+    return Refusal(
+        422, (Fault(problem=f"not an Arrow stream: {error}", expected="a whole Arrow IPC stream"),)
+    )
 
 
 def _ids(ids: list[str | int | None]) -> pa.Array:
@@ -122,22 +144,36 @@ def _ids(ids: list[str | int | None]) -> pa.Array:
     return pa.array([None if one is None else str(one) for one in ids], pa.string())
 
 
+def _longest(texts: pa.Array) -> int:
+    return int(pc.max(pc.utf8_length(texts.cast(pa.string()))).as_py() or 0)
+
+
 def _read(manifest: Manifest, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Rows | Refusal:
-    refused = refused_schema(manifest, schema)
-    if refused:
-        return refused
-    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    table = pa.Table.from_batches(_no_more(batches), schema)
     if table.num_rows > MAX_ROWS:
         return TOO_MANY
-    return rows_of(manifest, table.to_batches()[0]) if table.num_rows else NOBODY
+    if not table.num_rows:
+        return NOBODY
+    (batch,) = table.combine_chunks().to_batches()
+    rows = rows_of(manifest, batch)
+    if isinstance(rows, Refusal) or "customer_id" not in schema.names:
+        return rows
+    ids = batch["customer_id"]
+    if pa.types.is_dictionary(ids.type) and _longest(ids.dictionary) > MAX_ID_CHARACTERS:
+        long = Fault(column="customer_id", problem="text that is too long", expected=ID)
+        return Refusal(422, (long,))
+    return replace(rows, customer_ids=ids.to_pylist())
 
 
-def _no_more(stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """The batches, up to one more than may come."""
+def _longest(texts: pa.Array) -> int:
+    return int(pc.max(pc.utf8_length(texts.cast(pa.string()))).as_py() or 0)
+
+
+def _no_more(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Good batches, up to one more than may come."""
     rows = 0
-    for batch in stream:
-        batch.validate(full=True)  # what points outside of its own buffers would end the process
-        yield batch
+    for batch in batches:
+        yield checked(batch)
         rows += batch.num_rows
         if rows > MAX_ROWS:
             return

@@ -36,7 +36,9 @@ def refused_names(manifest: Manifest, names: Sequence[str]) -> Refusal | None:
     faults = [_unknown(name, [*inputs, *_KEY]) for name in dict.fromkeys(names) if name not in known]
     for name, times in Counter(names).items():
         if times > 1:
-            faults.append(Fault(column=name, problem=f"'{name}' is sent more than once", expected="one column"))
+            faults.append(
+                Fault(column=name, problem=f"'{name}' is sent more than once", expected="one column")
+            )
     for column in manifest.inputs:
         if not column.nullable and column.name not in names:
             faults.append(missing(column))
@@ -54,9 +56,7 @@ def refused_values(manifest: Manifest, rows: Rows, found: Iterable[Fault] = ()) 
 
 def misread(column: InputColumn, row: int, value: object) -> Fault:
     """The fault of a value that is of another kind than its column."""
-    return Fault(
-        row=row, column=column.name, problem=f"got {described(value)}", expected=expected(column)
-    )
+    return Fault(row=row, column=column.name, problem=f"got {described(value)}", expected=expected(column))
 
 
 def missing(column: InputColumn, row: int | None = None) -> Fault:

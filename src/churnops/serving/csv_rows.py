@@ -79,7 +79,9 @@ def _rows(manifest: Manifest, names: Sequence[str], cells: list[list[str]]) -> R
     uneven = [(row, len(line)) for row, line in enumerate(cells) if len(line) != len(names)]
     if uneven:
         said = f"{len(names)}: {', '.join(names)}"
-        return Refusal(422, tuple(Fault(row=row, problem=f"{n} cells", expected=said) for row, n in uneven[:100]))
+        return Refusal(
+            422, tuple(Fault(row=row, problem=f"{n} cells", expected=said) for row, n in uneven[:100])
+        )
     columns = dict(zip(names, zip(*cells, strict=True), strict=True))
     numeric_NF = np.full((len(cells), len(manifest.numeric)), np.nan, dtype=np.float32)
     categorical_NC = np.full((len(cells), len(manifest.categorical)), "", dtype=object)

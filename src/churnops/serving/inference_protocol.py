@@ -123,9 +123,7 @@ def _written(served: Served, request: Inference, answers: list[dict[str, Any]]) 
     blobs = [blob for _, blob in outputs]
     if not any(blobs):
         return Response(header, media_type="application/json")
-    return Response(
-        b"".join([header, *blobs]), media_type=_BINARY, headers={_JSON_BYTES: str(len(header))}
-    )
+    return Response(b"".join([header, *blobs]), media_type=_BINARY, headers={_JSON_BYTES: str(len(header))})
 
 
 def _unknown(served: Served, name: str, version: str | None) -> Response | None:

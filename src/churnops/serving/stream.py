@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from churnops.serving.body import refusal_response
 from churnops.serving.columns import NOBODY, PIECE_ROWS, moved
+from churnops.serving.frames import Frames, StreamRefused
 from churnops.serving.media import ARROW, media
 from churnops.serving.model import Models, Served, refused
 from churnops.serving.payloads import Fault, Faults
@@ -31,20 +32,9 @@ if TYPE_CHECKING:
 STREAM = "/v1/score/stream"
 FAULTS = b"churnops.faults"
 
-_MAX_BATCH_BYTES = 64 << 20
 _STREAMS = 8  # at once; others wait
-_LARGE = Fault(
-    problem="a batch is too large", expected=f"at most {_MAX_BATCH_BYTES:,} bytes in each, of any number"
-)
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _Found = TypeVar("_Found")
-
-
-class _Refused(Exception):
-    """Ends a stream."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        self.refusal = refusal
 
 
 class _Gone(Exception):
@@ -97,11 +87,11 @@ def _answer(served: Served, body: "_Body", answer: "_Answer") -> Refusal | None:
     """Reads, scores and answers to the end; returns the faults where nothing was answered yet."""
     import pyarrow as pa  # takes 60 MB and a quarter of a second, where no stream may ever come
 
-    from churnops.serving.arrow_rows import answer_schema, not_arrow
+    from churnops.serving.arrow_rows import NOT_ARROW, answer_schema, not_arrow
 
     written = io.BytesIO()
     try:
-        stream = pa.ipc.open_stream(pa.PythonFile(body, mode="r"))
+        stream = pa.ipc.open_stream(pa.PythonFile(Frames(body.read), mode="r"))
         scored = _scored(served, stream)
         first = next(scored, None)
         if first is None:
@@ -112,35 +102,32 @@ def _answer(served: Served, body: "_Body", answer: "_Answer") -> Refusal | None:
                 for batch in chain([first], scored):
                     writer.write_batch(batch)
                     answer.send(_taken(written))
-            except _Refused as ended:
+            except StreamRefused as ended:
                 faults = {FAULTS: refused(ended.refusal).body}
-                writer.write_batch(schema.empty_table().to_batches()[0], faults)
+                writer.write_batch(pa.RecordBatch.from_pylist([], schema=schema), faults)
                 answer.send(_taken(written))
                 return None
-    except _Refused as ended:
+    except StreamRefused as ended:
         return ended.refusal
-    except (pa.ArrowException, OSError) as error:
+    except NOT_ARROW as error:
         return not_arrow(error)
     answer.send(_taken(written), is_last=True)
     return None
 
 
 def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
-    """The answers to each batch; raises _Refused at the first that is not good."""
-    import pyarrow as pa
-
-    from churnops.serving.arrow_rows import answered, not_arrow, refused_schema, rows_of
+    """The answers to each batch; raises StreamRefused at the first that is not good."""
+    from churnops.serving.arrow_rows import NOT_ARROW, answered, checked, not_arrow, refused_schema, rows_of
 
     _raise(refused_schema(served.manifest, stream.schema), 0)
     start = 0
     while True:
         try:
-            batch = stream.read_next_batch()
-            batch.validate(full=True)  # what points outside of its own buffers would end the process
+            batch = checked(stream.read_next_batch())
         except StopIteration:
             return
-        except (pa.ArrowException, OSError) as error:
-            raise _Refused(not_arrow(error)) from error
+        except NOT_ARROW as error:
+            raise StreamRefused(not_arrow(error)) from error
         for first in range(0, batch.num_rows, PIECE_ROWS):
             piece = batch.slice(first, PIECE_ROWS)
             rows = _raise(rows_of(served.manifest, piece), start)
@@ -151,7 +138,7 @@ def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.Reco
 def _raise(found: _Found | Refusal, start: int) -> _Found:
     """What was found, unless it is a refusal; its rows are counted from the first of the stream."""
     if isinstance(found, Refusal):
-        raise _Refused(moved(found, start))
+        raise StreamRefused(moved(found, start))
     return found
 
 
@@ -179,9 +166,7 @@ class _Answer:
 
 
 class _Body:
-    """The body of a request as a file, for a thread that reads it as it comes."""
-
-    closed = False
+    """The body of a request, for a thread that reads it as it comes."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -189,9 +174,7 @@ class _Body:
         self._has_more = True
 
     def read(self, n: int) -> bytes:
-        """So many bytes, fewer only at the end: Arrow asks for a whole batch at once."""
-        if n > _MAX_BATCH_BYTES:
-            raise _Refused(Refusal(413, (_LARGE,)))
+        """So many bytes, fewer only at the end; raises _Gone."""
         read = bytearray()
         while len(read) < n and (self._held or self._has_more):
             if not self._held:
@@ -200,9 +183,6 @@ class _Body:
             read += self._held[:taken]
             self._held = self._held[taken:]
         return bytes(read)
-
-    def close(self) -> None:
-        """The server closes it."""
 
     def _receive_more(self) -> None:
         message = from_thread.run(self._receive)

@@ -1,7 +1,7 @@
 """Tensors of the Open Inference Protocol: one per column in, scores out, as JSON or as binary data."""
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import msgspec
@@ -15,7 +15,11 @@ from churnops.serving.payloads import Fault
 from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal
 
-_INTEGERS = {f"{sign}INT{8 * size}": f"<{kind}{size}" for sign, kind in (("", "i"), ("U", "u")) for size in (1, 2, 4, 8)}
+_INTEGERS = {
+    f"{sign}INT{8 * size}": f"<{kind}{size}"
+    for sign, kind in (("", "i"), ("U", "u"))
+    for size in (1, 2, 4, 8)
+}
 _FLOATS = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
 _DTYPES = {"BOOL": "?", **_INTEGERS, **_FLOATS}
 _ACCEPTED = {"numeric": [*_FLOATS, *_INTEGERS, "BOOL"], "categorical": ["BYTES", *_INTEGERS]}
@@ -79,7 +83,7 @@ def read_inference(body: bytes, header_bytes: int | None) -> tuple[Inference, li
     ends = [*accumulate((size or 0 for size in sizes), initial=start)]
     if ends[-1] != len(body):
         raise Malformed(f"the inputs' {_SIZE} add up to {ends[-1] - start} bytes, not {len(body) - start}")
-    blobs = (body[first:last] for first, last in zip(ends[:-1], ends[1:], strict=True))
+    blobs = (body[first:last] for first, last in pairwise(ends))
     return request, [None if size is None else blob for size, blob in zip(sizes, blobs, strict=True)]
 
 
@@ -106,7 +110,9 @@ def rows_of(manifest: Manifest, request: Inference, blobs: Sequence[bytes | None
     return refused_values(manifest, rows, faults) or rows
 
 
-def output(name: str, values: Sequence[Any], datatype: str, *, is_binary: bool) -> tuple[dict[str, Any], bytes]:
+def output(
+    name: str, values: Sequence[Any], datatype: str, *, is_binary: bool
+) -> tuple[dict[str, Any], bytes]:
     """An output, described, with its binary data (empty where it is in the JSON)."""
     described: dict[str, Any] = {"name": name, "datatype": datatype, "shape": [len(values)]}
     if not is_binary:
