@@ -71,7 +71,7 @@ def read_contract(variables: Mapping[str, str]) -> tuple[int, int]:
 
 
 def find_bundle(model: Path) -> Path:
-    """The one folder at or below `model` that holds a bundle; BundleError where there is none, or a choice."""
+    """The one folder at or below `model` that holds a bundle; BundleError where there is none, or several."""
     if (model / MANIFEST_FILE).is_file():
         return model
     found = sorted(path.parent for path in model.rglob(MANIFEST_FILE))

@@ -82,7 +82,7 @@ def refused_schema(manifest: Manifest, schema: pa.Schema) -> Refusal | None:
     return Refusal(422, tuple(faults)) if faults else None
 
 
-def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+def validated(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch, if nothing in it points outside of its own bytes, which would end the process."""
     batch.validate(full=True)
     return batch
@@ -173,7 +173,7 @@ def _no_more(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Good batches, up to one more than may come."""
     rows = 0
     for batch in batches:
-        yield checked(batch)
+        yield validated(batch)
         rows += batch.num_rows
         if rows > MAX_ROWS:
             return

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from churnops.bundle.manifest import InputColumn, Manifest
-from churnops.serving.model import Served
+from churnops.serving.model import Served, checked
 from churnops.serving.payloads import Fault, expected
 from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal, described
@@ -69,10 +69,10 @@ def scored(served: Served, rows: Rows) -> Parts | Refusal:
     """The scores of any number of customers, some thousand at a time."""
     parts: Parts = []
     faults: list[Fault] = []
-    for start in range(0, len(rows.customer_ids), PIECE_ROWS):
+    for start in range(0, len(rows), PIECE_ROWS):
         part = slice(start, start + PIECE_ROWS)
         piece = Rows(rows.numeric_NF[part], rows.categorical_NC[part], rows.customer_ids[part])
-        scores = served.score(piece)
+        scores = checked(served.score(piece))
         if isinstance(scores, Refusal):
             faults += moved(scores, start).faults
         else:

@@ -1,7 +1,7 @@
 """What passes of an Arrow IPC stream to Arrow's own reader: batches that fit into memory.
 
-The format: arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc. A message
-is two words of four bytes, its metadata, a flatbuffer, and its body; the reader asks for each of them.
+The format: arrow.apache.org/docs/format/Columnar.html, "Serialization and Interprocess Communication".
+A message is two words of four bytes, its metadata (a flatbuffer) and its body; the reader asks for each.
 """
 
 import struct

@@ -60,15 +60,12 @@ def inference_protocol_routes(models: Models) -> APIRouter:
         unknown = _unknown(served, name, version)
         if unknown:
             return unknown
-        length = request.headers.get(_JSON_BYTES)
-        if length is not None and not (length.isascii() and length.isdecimal() and len(length) < 20):
-            return _json(400, {"error": f"{_JSON_BYTES} is a number of bytes"})
         body = await read_body(request.receive, MAX_BODY_BYTES)
         if body is None:
             return Response(status_code=400)  # nobody is left to read it
         if isinstance(body, Refusal):
             return _refused(body)
-        return await run_in_threadpool(_infer, served, body, None if length is None else int(length))
+        return await run_in_threadpool(_infer, served, body, request.headers.get(_JSON_BYTES))
 
     return router
 
@@ -89,7 +86,7 @@ def _described(served: Served) -> dict[str, Any]:
     }
 
 
-def _infer(served: Served, body: bytes, json_bytes: int | None) -> Response:
+def _infer(served: Served, body: bytes, json_bytes: str | None) -> Response:
     try:
         request, blobs = read_inference(body, json_bytes)
     except Malformed as error:

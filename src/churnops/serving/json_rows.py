@@ -4,13 +4,13 @@ import re
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
 from churnops.serving.columns import MAX_ROWS, NOBODY, TOO_MANY, moved, shown
 from churnops.serving.model import Served
 from churnops.serving.payloads import MAX_CUSTOMERS, Fault
 from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal
+from churnops.serving.together import joined
 
 _ENVELOPE = re.compile(rb'\s*\{\s*"(?:customers|instances)"\s*:\s*(?=\[)')
 _SHAPES = 'one customer, a list of them, or {"customers": [...]} or {"instances": [...]} with nothing else'
@@ -62,8 +62,4 @@ def _read(served: Served, customers: Sequence[msgspec.Raw]) -> Rows | Refusal:
             read.append(rows)
     if faults:
         return shown(Refusal(422, tuple(faults)))
-    return Rows(
-        np.concatenate([rows.numeric_NF for rows in read]),
-        np.concatenate([rows.categorical_NC for rows in read]),
-        [one for rows in read for one in rows.customer_ids],
-    )
+    return joined(read)

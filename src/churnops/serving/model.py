@@ -40,7 +40,7 @@ class Served:
     def answer(self, body: bytes) -> Answer:
         """Reads, scores and writes: the scores of every customer in the JSON `body`, or all that is wrong."""
         rows = self.read(body)
-        return refused(rows) if isinstance(rows, Refusal) else self.scored(rows)
+        return refused(rows) if isinstance(rows, Refusal) else self.answered(rows, self.score(rows))
 
     def read(self, body: bytes) -> Rows | Refusal:
         """The customers in the JSON `body`, good in every column, or every fault."""
@@ -57,19 +57,14 @@ class Served:
         """As `read`, but None where that would take long: for faults, and names that need escapes."""
         return self._quick.read(body) if self._quick else None
 
-    def scored(self, rows: Rows) -> Answer:
-        """The scores of customers that were read."""
-        scores = self.score(rows)
-        return refused(scores) if isinstance(scores, Refusal) else Answer(200, self.written(rows, scores))
+    def score(self, rows: Rows) -> np.ndarray:
+        """Churn probabilities [N]; not finite where numbers are so extreme that the graph overflows."""
+        return self.bundle.score(rows.numeric_NF, rows.categorical_NC)
 
-    def score(self, rows: Rows) -> list[float] | Refusal:
-        """One score per customer; refuses those whose numbers are so extreme that the model overflows."""
-        score_N = self.bundle.score(rows.numeric_NF, rows.categorical_NC)
-        scores: list[float] = score_N.tolist()
-        if math.isfinite(sum(scores)):
-            return scores
-        extreme = np.flatnonzero(~np.isfinite(score_N)).tolist()
-        return Refusal(422, tuple(Fault(row=row, problem=_EXTREME, expected=_NEARER) for row in extreme))
+    def answered(self, rows: Rows, score_N: np.ndarray) -> Answer:
+        """What to say of customers that were read and scored."""
+        scores = checked(score_N)
+        return refused(scores) if isinstance(scores, Refusal) else Answer(200, self.written(rows, scores))
 
     def written(self, rows: Rows, scores: list[float]) -> bytes:
         """`Scores` as JSON."""
@@ -104,6 +99,15 @@ class Models:
     """
 
     current: Served
+
+
+def checked(score_N: np.ndarray) -> list[float] | Refusal:
+    """The scores, unless the graph overflowed for some; those are named."""
+    scores: list[float] = score_N.tolist()
+    if math.isfinite(sum(scores)):
+        return scores
+    extreme = np.flatnonzero(~np.isfinite(score_N)).tolist()
+    return Refusal(422, tuple(Fault(row=row, problem=_EXTREME, expected=_NEARER) for row in extreme))
 
 
 def refused(refusal: Refusal) -> Answer:

@@ -2,9 +2,9 @@
 
 A batch is read, scored and written before the next is read. The caller must read while it sends.
 
-A fault in the first batch, or in the schema, is a 4xx answer in JSON. Once scores were sent the status cannot
-change: then the last batch is empty and has the faults as its metadata (`FAULTS`), and the answer ends without
-Arrow's end of stream and without HTTP's last chunk, so that no client takes a part for the whole.
+A fault in the schema or in the first rows is a 4xx answer in JSON. Once scores were sent the status cannot
+change: then the last batch is empty and has the faults as its metadata (`FAULTS`), and the answer ends
+without Arrow's end of stream and without HTTP's last chunk, so that no client takes a part for the whole.
 """
 
 import io
@@ -22,7 +22,7 @@ from churnops.serving.body import refusal_response
 from churnops.serving.columns import NOBODY, PIECE_ROWS, moved
 from churnops.serving.frames import Frames, StreamRefused
 from churnops.serving.media import ARROW, media
-from churnops.serving.model import Models, Served, refused
+from churnops.serving.model import Models, Served, checked, refused
 from churnops.serving.payloads import Fault, Faults
 from churnops.serving.request import Refusal
 
@@ -57,7 +57,7 @@ def stream_routes(models: Models) -> APIRouter:
         },
     )
     async def score_stream(request: Request) -> Response:
-        """Score an Arrow IPC stream of any length, a batch at a time; answers stream out as they are ready."""
+        """Score an Arrow IPC stream of any length, a batch at a time; scores come as they are made."""
         if media(request.headers.get("content-type", "")).name != ARROW:
             wrong = Fault(problem="content-type is not that of an Arrow stream", expected=ARROW)
             return refusal_response(Refusal(415, (wrong,)))
@@ -117,13 +117,13 @@ def _answer(served: Served, body: "_Body", answer: "_Answer") -> Refusal | None:
 
 def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
     """The answers to each batch; raises StreamRefused at the first that is not good."""
-    from churnops.serving.arrow_rows import NOT_ARROW, answered, checked, not_arrow, refused_schema, rows_of
+    from churnops.serving.arrow_rows import NOT_ARROW, answered, not_arrow, refused_schema, rows_of, validated
 
     _raise(refused_schema(served.manifest, stream.schema), 0)
     start = 0
     while True:
         try:
-            batch = checked(stream.read_next_batch())
+            batch = validated(stream.read_next_batch())
         except StopIteration:
             return
         except NOT_ARROW as error:
@@ -131,7 +131,7 @@ def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.Reco
         for first in range(0, batch.num_rows, PIECE_ROWS):
             piece = batch.slice(first, PIECE_ROWS)
             rows = _raise(rows_of(served.manifest, piece), start)
-            yield answered(served, piece, _raise(served.score(rows), start))
+            yield answered(served, piece, _raise(checked(served.score(rows)), start))
             start += piece.num_rows
 
 

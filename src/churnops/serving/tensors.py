@@ -1,5 +1,6 @@
 """Tensors of the Open Inference Protocol: one per column in, scores out, as JSON or as binary data."""
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -26,14 +27,15 @@ _ACCEPTED = {"numeric": [*_FLOATS, *_INTEGERS, "BOOL"], "categorical": ["BYTES",
 _PYTHON: Mapping[str, set[type]] = {
     "BOOL": {bool},
     "BYTES": {str, type(None)},
-    **dict.fromkeys(_INTEGERS, {int, type(None)}),
-    **dict.fromkeys(_FLOATS, {int, float, type(None)}),
+    **{name: {int, type(None)} for name in _INTEGERS},
+    **{name: {int, float, type(None)} for name in _FLOATS},
 }
 _SIZE = "binary_data_size"
+_LENGTH = re.compile(r"[0-9]{1,12}")
 
 
 class Tensor(Struct):
-    """An input: `data` in JSON, flat or a list per row, or so many bytes after the JSON as `parameters` say."""
+    """An input: its `data`, flat or a list per row, or so many bytes after the JSON as `parameters` say."""
 
     name: str
     shape: list[int]
@@ -65,21 +67,21 @@ class Malformed(ValueError):
 _REQUEST = msgspec.json.Decoder(Inference)
 
 
-def read_inference(body: bytes, header_bytes: int | None) -> tuple[Inference, list[bytes | None]]:
-    """The request and, of each input, its binary data; the JSON ends after `header_bytes`, if they are given.
+def read_inference(body: bytes, json_bytes: str | None) -> tuple[Inference, list[bytes | None]]:
+    """The request and, of each input, its binary data, which follow the JSON where its length is given.
 
     Raises Malformed.
     """
-    if header_bytes is not None and not 0 <= header_bytes <= len(body):
-        raise Malformed(f"Inference-Header-Content-Length is {header_bytes}, of a body of {len(body)} bytes")
+    start = len(body) if json_bytes is None else int(json_bytes) if _LENGTH.fullmatch(json_bytes) else -1
+    if not 0 <= start <= len(body):
+        raise Malformed(f"Inference-Header-Content-Length is not that of a body of {len(body)} bytes")
     try:
-        request = _REQUEST.decode(body[:header_bytes])
+        request = _REQUEST.decode(body[:start])
     except (ValueError, RecursionError) as error:
         raise Malformed(f"not an inference request: {error}") from error
     sizes = [tensor.parameters.get(_SIZE) for tensor in request.inputs]
     if any(size is not None and (type(size) is not int or size < 0) for size in sizes):
         raise Malformed(f"{_SIZE} is a number of bytes")
-    start = len(body) if header_bytes is None else header_bytes
     ends = [*accumulate((size or 0 for size in sizes), initial=start)]
     if ends[-1] != len(body):
         raise Malformed(f"the inputs' {_SIZE} add up to {ends[-1] - start} bytes, not {len(body) - start}")
