@@ -18,7 +18,7 @@ from churnops.bundle.manifest import Manifest
 from churnops.errors import BundleError
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # not at run time: the server has no Arrow
+    import pyarrow as pa  # not at run time: the server loads Arrow when a table comes
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"

@@ -52,19 +52,21 @@ def read_arrow(manifest: Manifest, body: bytes) -> Rows | Refusal:
 
 def read_parquet(manifest: Manifest, body: bytes) -> Rows | Refusal:
     """The customers in `body`, a Parquet file."""
-    wanted = ["customer_id", *(column.name for column in manifest.inputs)]
+    inputs = {column.name for column in manifest.inputs}
     try:
+        metadata = pq.read_metadata(pa.BufferReader(body))
+        schema = metadata.schema.to_arrow_schema()
+        refused = refused_schema(manifest, schema)
+        if refused:
+            return refused
+        unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        if metadata.num_rows > MAX_ROWS or unpacked > _MAX_UNPACKED_BYTES:
+            return TOO_MANY
+        names = [name for name in schema.names if name in {*inputs, "customer_id"}]
         # Texts stay dictionaries: one long text, repeated, is small in the file and would not be in memory.
-        with pq.ParquetFile(pa.BufferReader(body), read_dictionary=wanted) as file:
-            refused = refused_schema(manifest, file.schema_arrow)
-            if refused:
-                return refused
-            metadata = file.metadata
-            unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-            if metadata.num_rows > MAX_ROWS or unpacked > _MAX_UNPACKED_BYTES:
-                return TOO_MANY
-            schema = pa.schema([field for field in file.schema_arrow if field.name in wanted])
-            return _read(manifest, schema, file.iter_batches(PIECE_ROWS, columns=schema.names))
+        with pq.ParquetFile(pa.BufferReader(body), read_dictionary=names) as file:
+            kept = pa.schema([file.schema_arrow.field(name) for name in names])
+            return _read(manifest, kept, file.iter_batches(PIECE_ROWS, columns=names))
     except NOT_ARROW as error:
         return Refusal(422, (Fault(problem=f"not Parquet: {error}", expected="a whole Parquet file"),))
 

@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,9 +45,14 @@ def refused_names(manifest: Manifest, names: Sequence[str]) -> Refusal | None:
     return Refusal(422, tuple(faults)) if faults else None
 
 
-def refused_values(manifest: Manifest, rows: Rows, found: Iterable[Fault] = ()) -> Refusal | None:
+def refused_values(manifest: Manifest, rows: Rows, found: Sequence[Fault] = ()) -> Refusal | None:
     """What is wrong with the values of `rows`, beside what was `found` when they were read."""
-    faults = {(fault.row, fault.column): fault for fault in _value_faults(manifest, rows)}
+    unread = {fault.column for fault in found if fault.row is None}
+    faults = {
+        (fault.row, fault.column): fault
+        for fault in _value_faults(manifest, rows)
+        if fault.column not in unread
+    }
     faults |= {(fault.row, fault.column): fault for fault in found}
     if not faults:
         return None
