@@ -282,6 +282,31 @@ def test_text_that_points_outside_of_its_own_bytes_is_refused(client):
     assert _sent(client, arrow(table).replace(offsets[:12], outside[:12]), ARROW).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("ids", "answered"),
+    [
+        (pa.array([17, None]), [17, None]),
+        (pa.array([1 << 63, 17], pa.uint64()), [str(1 << 63), "17"]),
+        (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+    ],
+)
+def test_ids_of_a_table_come_back(client, ids, answered):
+    table = pa.table({"customer_id": ids, "tenure months": [1, 2], '1st "plan"': ["pro", "pro"]})
+    for kind, content in ((ARROW, arrow(table)), (PARQUET, _parquet(table))):
+        answer = pa.ipc.open_stream(_sent(client, content, kind).content).read_all()
+        assert answer["customer_id"].to_pylist() == answered
+
+
+def test_an_id_that_is_too_long_is_refused(client):
+    ids = pa.array(["x" * 201]).dictionary_encode()
+    table = pa.table({"customer_id": ids, "tenure months": [1], '1st "plan"': ["pro"]})
+    assert _faults(_sent(client, _parquet(table), PARQUET)) == [
+        (None, "customer_id", "text that is too long")
+    ]
+    long = _sent(client, 'customer_id,tenure months,"1st ""plan"""\n' + "x" * 201 + ",1,pro\n", CSV)
+    assert _faults(long) == [(0, "customer_id", "text of 201 characters")]
+
+
 def test_codes_of_levels_are_read_whether_they_are_text_or_numbers(client):
     texts = pa.Table.from_pylist([GOOD])
     numbers = texts.set_column(4, "city_tier", pa.array([2]))

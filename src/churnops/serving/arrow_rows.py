@@ -140,14 +140,10 @@ def not_arrow(error: Exception) -> Refusal:
 
 
 def _ids(ids: list[str | int | None]) -> pa.Array:
-    """Whole numbers where all are, else text."""
-    if all(one is None or isinstance(one, int) for one in ids):
+    """Whole numbers of 64 bits where all are, else text."""
+    if all(one is None or (isinstance(one, int) and -(1 << 63) <= one < 1 << 63) for one in ids):
         return pa.array(ids, pa.int64())
     return pa.array([None if one is None else str(one) for one in ids], pa.string())
-
-
-def _longest(texts: pa.Array) -> int:
-    return int(pc.max(pc.utf8_length(texts.cast(pa.string()))).as_py() or 0)
 
 
 def _read(manifest: Manifest, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Rows | Refusal:

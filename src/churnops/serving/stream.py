@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from anyio import CapacityLimiter, from_thread, to_thread
 from fastapi import APIRouter, Request, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from churnops.serving.body import refusal_response
 from churnops.serving.columns import NOBODY, PIECE_ROWS, moved
@@ -157,12 +157,18 @@ class _Answer:
         self._has_begun = False
 
     def send(self, content: bytes, *, is_last: bool = False) -> None:
+        """Waits until the caller has taken what was sent before."""
         if not self._has_begun:
             self._has_begun = True
             headers = [(b"content-type", ARROW.encode())]
-            from_thread.run(self._send, {"type": "http.response.start", "status": 200, "headers": headers})
-        message = {"type": "http.response.body", "body": content, "more_body": not is_last}
-        from_thread.run(self._send, message)
+            self._pass({"type": "http.response.start", "status": 200, "headers": headers})
+        self._pass({"type": "http.response.body", "body": content, "more_body": not is_last})
+
+    def _pass(self, message: Message) -> None:
+        async def passed() -> None:
+            await self._send(message)
+
+        from_thread.run(passed)
 
 
 class _Body:
@@ -185,8 +191,11 @@ class _Body:
         return bytes(read)
 
     def _receive_more(self) -> None:
-        message = from_thread.run(self._receive)
+        message = from_thread.run(self._next)
         if message["type"] == "http.disconnect":
             raise _Gone
         self._held = memoryview(message.get("body", b""))
         self._has_more = message.get("more_body", False)
+
+    async def _next(self) -> Message:
+        return await self._receive()
