@@ -130,6 +130,11 @@ def test_nobody_is_refused(client, inputs):
     assert _infer(client, *inputs).status_code == 422
 
 
+def test_no_more_faults_are_named_than_anybody_reads(client):
+    tenure = TENURE | {"shape": [3000], "data": ["x"] * 3000}
+    assert len(_faults(_infer(client, tenure, PLAN | {"shape": [3000], "data": [""] * 3000}))) == 1001
+
+
 def test_too_many_customers_are_refused(client):
     assert _infer(client, TENURE | {"shape": [MAX_ROWS + 1]}, PLAN).status_code == 413
 

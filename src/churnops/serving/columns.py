@@ -16,7 +16,7 @@ from churnops.serving.request import Refusal, described
 
 PIECE_ROWS = 16_384  # read, scored and written at once: more are no faster, and take memory
 MAX_ROWS = 100_000
-_SHOWN_FAULTS = 1000
+SHOWN_FAULTS = 1000
 _KEY = ("customer_id", "as_of")
 
 Parts = list[tuple[Rows, list[float]]]
@@ -96,11 +96,10 @@ def moved(refusal: Refusal, by: int) -> Refusal:
 
 def shown(refusal: Refusal) -> Refusal:
     """With no more faults than anybody reads."""
-    more = len(refusal.faults) - _SHOWN_FAULTS
-    if more <= 0:
+    if len(refusal.faults) <= SHOWN_FAULTS:
         return refusal
-    rest = Fault(problem=f"and {more:,} more faults", expected="fewer customers in a request show them")
-    return replace(refusal, faults=(*refusal.faults[:_SHOWN_FAULTS], rest))
+    rest = Fault(problem="and more faults", expected="fewer customers in a request show them")
+    return replace(refusal, faults=(*refusal.faults[:SHOWN_FAULTS], rest))
 
 
 def _unknown(name: str, known: Sequence[str]) -> Fault:
@@ -122,5 +121,6 @@ def _value_faults(manifest: Manifest, rows: Rows) -> Iterator[Fault]:
 
 
 def _where(mask_N: Any) -> list[int]:
-    found: list[int] = np.flatnonzero(mask_N).tolist()
+    """As many as are shown, and one more."""
+    found: list[int] = np.flatnonzero(mask_N)[: SHOWN_FAULTS + 1].tolist()
     return found

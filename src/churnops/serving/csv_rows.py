@@ -13,6 +13,7 @@ from churnops.bundle.manifest import InputColumn, Manifest
 from churnops.serving.columns import (
     MAX_ROWS,
     NOBODY,
+    SHOWN_FAULTS,
     TOO_MANY,
     misread,
     refused_names,
@@ -111,7 +112,8 @@ def _numbers(column: InputColumn, cells: Sequence[str], faults: list[Fault]) -> 
         except ValueError:  # as 1-2
             pass
     read = [_number(cell.strip()) for cell in cells]
-    faults += [misread(column, row, cells[row]) for row, number in enumerate(read) if number is None]
+    wrong = [row for row, number in enumerate(read) if number is None]
+    faults += [misread(column, row, cells[row]) for row in wrong[: SHOWN_FAULTS + 1]]
     return np.array([np.nan if number is None else number for number in read])
 
 

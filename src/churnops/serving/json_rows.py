@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from churnops.serving.columns import MAX_ROWS, NOBODY, TOO_MANY, moved, shown
+from churnops.serving.columns import MAX_ROWS, NOBODY, SHOWN_FAULTS, TOO_MANY, moved, shown
 from churnops.serving.model import Served
 from churnops.serving.payloads import MAX_CUSTOMERS, Fault
 from churnops.serving.quick import Rows
@@ -57,7 +57,9 @@ def _read(served: Served, customers: Sequence[msgspec.Raw]) -> Rows | Refusal:
         listed = b",".join(customers[start : start + MAX_CUSTOMERS])
         rows = served.read(b'{"customers":[' + listed + b"]}")
         if isinstance(rows, Refusal):
-            faults += shown(moved(rows, start)).faults
+            faults += moved(rows, start).faults
+            if len(faults) > SHOWN_FAULTS:
+                break
         else:
             read.append(rows)
     if faults:

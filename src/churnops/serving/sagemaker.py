@@ -29,7 +29,7 @@ READ = (JSON, CSV, JSON_LINES, PARQUET, ARROW)
 WRITTEN = (JSON, CSV, JSON_LINES, ARROW)
 
 _PAYLOAD_MB = 6  # of an endpoint; a transform job may say otherwise
-_MOST_PAYLOAD_MB = 100  # SageMaker's own limit of a transform job
+_MOST_PAYLOAD_MB = 100  # SageMaker's own limit of a transform job, for all payloads at once
 _ID = "customer_id"
 _SCORED = ("score", "decision", "model_version", "prediction_id")
 _ENCODER = msgspec.json.Encoder()
@@ -55,7 +55,7 @@ def sagemaker_routes(models: Models) -> APIRouter:
     @router.get("/execution-parameters")
     async def execution_parameters() -> dict[str, Any]:
         return {
-            "MaxConcurrentTransforms": len(os.sched_getaffinity(0)),
+            "MaxConcurrentTransforms": min(len(os.sched_getaffinity(0)), _MOST_PAYLOAD_MB // most_mb),
             "BatchStrategy": "MULTI_RECORD",
             "MaxPayloadInMB": most_mb,
         }
@@ -67,10 +67,8 @@ def sagemaker_routes(models: Models) -> APIRouter:
         if sent.name not in READ or sent.parameters.get("charset", "utf-8") not in {"utf-8", "us-ascii"}:
             said = request.headers["content-type"][:100]
             return _refused(415, f"content-type: {said} is not read", f"one of {', '.join(READ)}")
-        liked = JSON_LINES if sent.name == JSON_LINES else CSV if sent.name == CSV else JSON
-        offered = [ARROW] if sent.name in {PARQUET, ARROW} else []
         accept = ",".join(request.headers.getlist("accept"))
-        wanted = preferred(accept, [*offered, *dict.fromkeys([liked, *WRITTEN])])
+        wanted = preferred(accept, [ARROW if sent.name == PARQUET else sent.name, *WRITTEN])
         if wanted is None:
             return _refused(406, f"accept: {accept[:100]} is not written", f"one of {', '.join(WRITTEN)}")
         body = await read_body(request.receive, most_mb << 20)

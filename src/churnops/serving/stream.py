@@ -117,22 +117,20 @@ def _answer(served: Served, body: "_Body", answer: "_Answer") -> Refusal | None:
 
 def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
     """The answers to each batch; raises StreamRefused at the first that is not good."""
-    from churnops.serving.arrow_rows import NOT_ARROW, answered, not_arrow, refused_schema, rows_of, validated
+    from churnops.serving.arrow_rows import NOT_ARROW, answered, not_arrow, refused_schema, rows_of, validate
 
     _raise(refused_schema(served.manifest, stream.schema), 0)
     start = 0
-    while True:
-        try:
-            batch = validated(stream.read_next_batch())
-        except StopIteration:
-            return
-        except NOT_ARROW as error:
-            raise StreamRefused(not_arrow(error)) from error
-        for first in range(0, batch.num_rows, PIECE_ROWS):
-            piece = batch.slice(first, PIECE_ROWS)
-            rows = _raise(rows_of(served.manifest, piece), start)
-            yield answered(served, piece, _raise(checked(served.score(rows)), start))
-            start += piece.num_rows
+    try:
+        for batch in stream:
+            validate(batch)
+            for first in range(0, batch.num_rows, PIECE_ROWS):
+                piece = batch.slice(first, PIECE_ROWS)
+                rows = _raise(rows_of(served.manifest, piece), start)
+                yield answered(served, piece, _raise(checked(served.score(rows)), start))
+                start += piece.num_rows
+    except NOT_ARROW as error:
+        raise StreamRefused(not_arrow(error)) from error
 
 
 def _raise(found: _Found | Refusal, start: int) -> _Found:

@@ -11,7 +11,15 @@ from msgspec import UNSET, Struct, UnsetType
 
 from churnops.bundle.bundle import category_text
 from churnops.bundle.manifest import InputColumn, Manifest
-from churnops.serving.columns import MAX_ROWS, NOBODY, TOO_MANY, misread, refused_names, refused_values
+from churnops.serving.columns import (
+    MAX_ROWS,
+    NOBODY,
+    SHOWN_FAULTS,
+    TOO_MANY,
+    misread,
+    refused_names,
+    refused_values,
+)
 from churnops.serving.payloads import Fault
 from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal
@@ -153,7 +161,7 @@ def _values(column: InputColumn, tensor: Tensor, blob: bytes | None, n: int, fau
     kinds = _PYTHON[tensor.datatype]
     if not kinds.issuperset(map(type, values)):
         wrong = [row for row, value in enumerate(values) if type(value) not in kinds]
-        faults += [misread(column, row, values[row]) for row in wrong]
+        faults += [misread(column, row, values[row]) for row in wrong[: SHOWN_FAULTS + 1]]
         return absent
     if column.kind == "categorical":
         return [category_text(value) for value in values]
