@@ -18,7 +18,7 @@ from churnops.bundle.manifest import Manifest
 from churnops.errors import BundleError
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # not at run time: the server has no Arrow
+    import pyarrow as pa  # not at run time: the server loads Arrow when a table comes
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
@@ -96,8 +96,9 @@ def category_text(value: str | int | None) -> str:
 def category_texts(column: "pa.Array") -> np.ndarray:
     """`category_text` of every value of an Arrow array of text or whole numbers, for training and scoring."""
     # Each level is made text once, not once a row.
-    encoded = column.cast("string").dictionary_encode()
-    levels = np.array([*map(category_text, encoded.dictionary.to_pylist()), ""], dtype=object)
+    encoded = column if hasattr(column, "dictionary") else column.cast("string").dictionary_encode()
+    texts = encoded.dictionary.cast("string").to_pylist()
+    levels = np.array([*map(category_text, texts), ""], dtype=object)
     indices_N: np.ndarray = encoded.indices.fill_null(len(levels) - 1).to_numpy()
     return np.take(levels, indices_N)
 

@@ -20,10 +20,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from churnops.bundle.bundle import Bundle
+from churnops.bundle.tables import column_problems, matrices
 from churnops.contracts.tables import INSTANT, SCORES
 from churnops.errors import ConfigError, ContractError, SourceError
-from churnops.scoring.matrices import column_problems, matrices, value_problems
 from churnops.scoring.prediction_ids import prediction_ids
+from churnops.scoring.problems import value_problems
 
 _INPUT = "table to score"
 _READ_ROWS = 16_384  # at once; larger batches are no faster, and the reader runs ahead by several

@@ -8,9 +8,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from churnops.serving.inference_protocol import inference_protocol_routes
 from churnops.serving.model import Answer, Models, Served, refused
 from churnops.serving.payloads import MAX_BODY_BYTES, Fault, Faults, Scores
 from churnops.serving.request import Refusal
+from churnops.serving.sagemaker import sagemaker_routes
+from churnops.serving.stream import stream_routes
 from churnops.serving.together import Together
 
 SCORE = "/v1/score"
@@ -77,6 +80,10 @@ def _around(models: Models, together: Together) -> FastAPI:
         manifest = models.current.manifest
         version = {"model_version": manifest.model_version, "content_hash": manifest.content_hash}
         return version | manifest.model_dump(mode="json")
+
+    api.include_router(stream_routes(models))
+    api.include_router(sagemaker_routes(models))
+    api.include_router(inference_protocol_routes(models))
 
     @lru_cache(maxsize=1)
     def openapi_of(served: Served) -> dict[str, Any]:

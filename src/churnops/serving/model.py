@@ -68,6 +68,10 @@ class Served:
 
     def written(self, rows: Rows, scores: list[float]) -> bytes:
         """`Scores` as JSON."""
+        return msgspec.json.encode({"scores": self.answers(rows, scores)})
+
+    def answers(self, rows: Rows, scores: list[float]) -> list[dict[str, Any]]:
+        """One `CustomerScore` per customer."""
         threshold, version = self._threshold, self.model_version
         answers = []
         for customer_id, score, prediction in zip(
@@ -79,7 +83,7 @@ class Served:
             answer["model_version"] = version
             answer["prediction_id"] = prediction
             answers.append(answer)
-        return msgspec.json.encode({"scores": answers})
+        return answers
 
     @cached_property
     def request_body(self) -> dict[str, Any]:

@@ -137,12 +137,13 @@ def _problem(detail: ErrorDetails) -> str:
         case "string_pattern_mismatch":
             return "blank text, which means missing"
         case "finite_number" | "less_than_equal" | "greater_than_equal":
-            return f"{_described(detail['input'])} is not a finite number of 32 bits"
+            return f"{described(detail['input'])} is not a finite number of 32 bits"
         case _:
-            return f"got {_described(detail['input'])}"
+            return f"got {described(detail['input'])}"
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
+    """What was sent instead, in words."""
     match value:
         case dict():
             return "an object"

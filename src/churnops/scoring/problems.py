@@ -1,0 +1,18 @@
+"""What is wrong with the values of a table, counted."""
+
+from collections import Counter
+
+import numpy as np
+
+from churnops.bundle.manifest import Manifest
+
+
+def value_problems(manifest: Manifest, numeric_NF: np.ndarray, categorical_NC: np.ndarray) -> Counter[str]:
+    """What no row of a good table has -> how many rows here have it."""
+    problems = Counter[str]()
+    for column, values_N in zip(manifest.numeric, numeric_NF.T, strict=True):
+        problems[f"{column.name}: infinite or beyond 32 bits"] += int(np.isinf(values_N).sum())
+        problems[f"{column.name}: null"] += 0 if column.nullable else int(np.isnan(values_N).sum())
+    for column, values_N in zip(manifest.categorical, categorical_NC.T, strict=True):
+        problems[f"{column.name}: null or blank"] += 0 if column.nullable else int((values_N == "").sum())
+    return +problems

@@ -1,0 +1,126 @@
+"""Customers that come as columns (CSV, tables, tensors): what is wrong with names and values, by row."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from churnops.bundle.manifest import InputColumn, Manifest
+from churnops.serving.model import Served, checked
+from churnops.serving.payloads import Fault, expected
+from churnops.serving.quick import Rows
+from churnops.serving.request import Refusal, described
+
+PIECE_ROWS = 16_384  # read, scored and written at once: more are no faster, and take memory
+MAX_ROWS = 100_000
+SHOWN_FAULTS = 1000
+_KEY = ("customer_id", "as_of")
+
+Parts = list[tuple[Rows, list[float]]]
+"""Customers and their scores, some thousand at a time."""
+
+TOO_MANY = Refusal(413, (Fault(problem="too many customers", expected=f"at most {MAX_ROWS:,} in a request"),))
+NOBODY = Refusal(422, (Fault(problem="no customers", expected="at least one"),))
+
+
+def refused_names(manifest: Manifest, names: Sequence[str]) -> Refusal | None:
+    """What is wrong with the names of columns: unknown, repeated or missing.
+
+    The key and the columns that the model ignores may come along; a nullable column may be left out.
+    """
+    inputs = [column.name for column in manifest.inputs]
+    known = {*inputs, *_KEY, *manifest.ignored_columns}
+    faults = [_unknown(name, [*inputs, *_KEY]) for name in dict.fromkeys(names) if name not in known]
+    for name, times in Counter(names).items():
+        if times > 1:
+            faults.append(
+                Fault(column=name, problem=f"'{name}' is sent more than once", expected="one column")
+            )
+    for column in manifest.inputs:
+        if not column.nullable and column.name not in names:
+            faults.append(missing(column))
+    return Refusal(422, tuple(faults)) if faults else None
+
+
+def refused_values(manifest: Manifest, rows: Rows, found: Sequence[Fault] = ()) -> Refusal | None:
+    """What is wrong with the values of `rows`, beside what was `found` when they were read."""
+    unread = {fault.column for fault in found if fault.row is None}
+    faults = {
+        (fault.row, fault.column): fault
+        for fault in _value_faults(manifest, rows)
+        if fault.column not in unread
+    }
+    faults |= {(fault.row, fault.column): fault for fault in found}
+    if not faults:
+        return None
+    return shown(Refusal(422, tuple(sorted(faults.values(), key=lambda fault: fault.row or 0))))
+
+
+def misread(column: InputColumn, row: int, value: object) -> Fault:
+    """The fault of a value that is of another kind than its column."""
+    return Fault(row=row, column=column.name, problem=f"got {described(value)}", expected=expected(column))
+
+
+def missing(column: InputColumn, row: int | None = None) -> Fault:
+    """The fault of a value that must be there, or of a whole column."""
+    problem = f"'{column.name}' is missing"
+    return Fault(row=row, column=column.name, problem=problem, expected=expected(column))
+
+
+def scored(served: Served, rows: Rows) -> Parts | Refusal:
+    """The scores of any number of customers, some thousand at a time."""
+    parts: Parts = []
+    faults: list[Fault] = []
+    for start in range(0, len(rows), PIECE_ROWS):
+        part = slice(start, start + PIECE_ROWS)
+        piece = Rows(rows.numeric_NF[part], rows.categorical_NC[part], rows.customer_ids[part])
+        scores = checked(served.score(piece))
+        if isinstance(scores, Refusal):
+            faults += moved(scores, start).faults
+        else:
+            parts.append((piece, scores))
+    return shown(Refusal(422, tuple(faults))) if faults else parts
+
+
+def moved(refusal: Refusal, by: int) -> Refusal:
+    """The refusal of rows that `by` others stand before."""
+    faults = (
+        fault if fault.row is None else fault.model_copy(update={"row": fault.row + by})
+        for fault in refusal.faults
+    )
+    return replace(refusal, faults=tuple(faults))
+
+
+def shown(refusal: Refusal) -> Refusal:
+    """With no more faults than anybody reads."""
+    if len(refusal.faults) <= SHOWN_FAULTS:
+        return refusal
+    rest = Fault(problem="and more faults", expected="fewer customers in a request show them")
+    return replace(refusal, faults=(*refusal.faults[:SHOWN_FAULTS], rest))
+
+
+def _unknown(name: str, known: Sequence[str]) -> Fault:
+    close = difflib.get_close_matches(name[:100], known, n=1)
+    wanted = f"perhaps '{close[0]}'" if close else "only the columns of GET /v1/model"
+    return Fault(column=name, problem=f"there is no '{name}'", expected=wanted)
+
+
+def _value_faults(manifest: Manifest, rows: Rows) -> Iterator[Fault]:
+    for column, values_N in zip(manifest.numeric, rows.numeric_NF.T, strict=True):
+        for row in _where(np.isinf(values_N)):
+            problem = "not a finite number of 32 bits"
+            yield Fault(row=row, column=column.name, problem=problem, expected=expected(column))
+        if not column.nullable:
+            yield from (missing(column, row) for row in _where(np.isnan(values_N)))
+    for column, texts_N in zip(manifest.categorical, rows.categorical_NC.T, strict=True):
+        if not column.nullable:
+            yield from (missing(column, row) for row in _where(texts_N == ""))
+
+
+def _where(mask_N: Any) -> list[int]:
+    """As many as are shown, and one more."""
+    found: list[int] = np.flatnonzero(mask_N)[: SHOWN_FAULTS + 1].tolist()
+    return found

@@ -1,0 +1,139 @@
+"""What SageMaker asks of a container that serves, at endpoints and in batch transform.
+
+The contract: docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html, and
+your-algorithms-batch-code.html beside it.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from churnops.serving.body import read_body, refusal_response
+from churnops.serving.columns import Parts, scored
+from churnops.serving.csv_rows import read_csv
+from churnops.serving.json_rows import read_json, read_json_lines
+from churnops.serving.media import ARROW, CSV, JSON, JSON_LINES, PARQUET, Media, media, preferred
+from churnops.serving.model import Models, Served
+from churnops.serving.payloads import Fault
+from churnops.serving.quick import Rows
+from churnops.serving.request import Refusal
+
+READ = (JSON, CSV, JSON_LINES, PARQUET, ARROW)
+WRITTEN = (JSON, CSV, JSON_LINES, ARROW)
+
+_PAYLOAD_MB = 6  # of an endpoint; a transform job may say otherwise
+_MOST_PAYLOAD_MB = 100  # SageMaker's own limit of a transform job, for all payloads at once
+_ID = "customer_id"
+_SCORED = ("score", "decision", "model_version", "prediction_id")
+_ENCODER = msgspec.json.Encoder()
+
+
+def payload_mb(variables: Mapping[str, str]) -> int:
+    """How large a request may be: as a transform job says (0: without limit), else 6 MB."""
+    said = variables.get("SAGEMAKER_MAX_PAYLOAD_IN_MB", "")
+    return min(int(said) or _MOST_PAYLOAD_MB, _MOST_PAYLOAD_MB) if said.isdecimal() else _PAYLOAD_MB
+
+
+def sagemaker_routes(models: Models) -> APIRouter:
+    """`/ping`, `/invocations` and `/execution-parameters`."""
+    router = APIRouter(include_in_schema=False)
+    most_mb = payload_mb(os.environ)
+
+    @router.get("/ping")
+    async def ping() -> Response:
+        served = models.current
+        served.bundle.score_rows([served.manifest.example])
+        return Response()
+
+    @router.get("/execution-parameters")
+    async def execution_parameters() -> dict[str, Any]:
+        return {
+            "MaxConcurrentTransforms": min(len(os.sched_getaffinity(0)), _MOST_PAYLOAD_MB // most_mb),
+            "BatchStrategy": "MULTI_RECORD",
+            "MaxPayloadInMB": most_mb,
+        }
+
+    @router.post("/invocations")
+    async def invocations(request: Request) -> Response:
+        served = models.current
+        sent = media(request.headers.get("content-type") or JSON)
+        if sent.name not in READ or sent.parameters.get("charset", "utf-8") not in {"utf-8", "us-ascii"}:
+            said = request.headers["content-type"][:100]
+            return _refused(415, f"content-type: {said} is not read", f"one of {', '.join(READ)}")
+        accept = ",".join(request.headers.getlist("accept"))
+        wanted = preferred(accept, [ARROW if sent.name == PARQUET else sent.name, *WRITTEN])
+        if wanted is None:
+            return _refused(406, f"accept: {accept[:100]} is not written", f"one of {', '.join(WRITTEN)}")
+        body = await read_body(request.receive, most_mb << 20)
+        if body is None:
+            return Response(status_code=400)  # nobody is left to read it
+        if isinstance(body, Refusal):
+            return refusal_response(body)
+        return await run_in_threadpool(_answer, served, body, sent, wanted)
+
+    return router
+
+
+def _answer(served: Served, body: bytes, sent: Media, wanted: Media) -> Response:
+    rows = _read(served, body, sent)
+    parts = rows if isinstance(rows, Refusal) else scored(served, rows)
+    if isinstance(parts, Refusal):
+        return refusal_response(parts)
+    return Response(_written(served, parts, wanted), media_type=wanted.name)
+
+
+def _read(served: Served, body: bytes, sent: Media) -> Rows | Refusal:
+    match sent.name:
+        case "application/json":
+            return read_json(served, body)
+        case "application/jsonlines":
+            return read_json_lines(served, body)
+        case "text/csv":
+            is_part = os.environ.get("SAGEMAKER_BATCH", "").lower() == "true"
+            return read_csv(served.manifest, body, has_header=sent.has_header, is_part=is_part)
+    from churnops.serving.arrow_rows import read_arrow, read_parquet  # Arrow takes 60 MB
+
+    read = read_parquet if sent.name == PARQUET else read_arrow
+    return read(served.manifest, body)
+
+
+def _written(served: Served, parts: Parts, wanted: Media) -> bytes:
+    if wanted.name == ARROW:
+        from churnops.serving.arrow_rows import written
+
+        return written(served, parts)
+    answers = [served.answers(*part) for part in parts]
+    match wanted.name:
+        case "text/csv":
+            return _csv([*chain.from_iterable(answers)], has_header=bool(wanted.has_header))
+        case "application/jsonlines":
+            return b"".join(map(_ENCODER.encode_lines, answers))
+    return b'{"scores":[' + b",".join(_ENCODER.encode(some)[1:-1] for some in answers) + b"]}"
+
+
+def _csv(answers: Sequence[Mapping[str, Any]], *, has_header: bool) -> bytes:
+    """With `customer_id` in front where any was sent. Without a header unless asked for: SageMaker puts the
+    answers to the parts of a file together."""
+    names = [_ID] * any(_ID in answer for answer in answers) + [*_SCORED]
+    text = io.StringIO(newline="")
+    lines = csv.writer(text, lineterminator="\n")
+    if has_header:
+        lines.writerow(names)
+    for answer in answers:
+        lines.writerow([_cell(answer.get(name)) for name in names])
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _refused(status: int, problem: str, wanted: str) -> Response:
+    return refusal_response(Refusal(status, (Fault(problem=problem, expected=wanted),)))

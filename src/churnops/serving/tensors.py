@@ -1,0 +1,207 @@
+"""Tensors of the Open Inference Protocol: one per column in, scores out, as JSON or as binary data."""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Struct, UnsetType
+
+from churnops.bundle.bundle import category_text
+from churnops.bundle.manifest import InputColumn, Manifest
+from churnops.serving.columns import (
+    MAX_ROWS,
+    NOBODY,
+    SHOWN_FAULTS,
+    TOO_MANY,
+    misread,
+    refused_names,
+    refused_values,
+)
+from churnops.serving.payloads import Fault
+from churnops.serving.quick import Rows
+from churnops.serving.request import Refusal
+
+_INTEGERS = {
+    f"{sign}INT{8 * size}": f"<{kind}{size}"
+    for sign, kind in (("", "i"), ("U", "u"))
+    for size in (1, 2, 4, 8)
+}
+_FLOATS = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
+_DTYPES = {"BOOL": "?", **_INTEGERS, **_FLOATS}
+_ACCEPTED = {"numeric": [*_FLOATS, *_INTEGERS, "BOOL"], "categorical": ["BYTES", *_INTEGERS]}
+_PYTHON: Mapping[str, set[type]] = {
+    "BOOL": {bool},
+    "BYTES": {str, type(None)},
+    **{name: {int, type(None)} for name in _INTEGERS},
+    **{name: {int, float, type(None)} for name in _FLOATS},
+}
+_SIZE = "binary_data_size"
+_LENGTH = re.compile(r"[0-9]{1,12}")
+
+
+class Tensor(Struct):
+    """An input: its `data`, flat or a list per row, or so many bytes after the JSON as `parameters` say."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: dict[str, Any] = {}
+    data: list[Any] | UnsetType = UNSET
+
+
+class Output(Struct):
+    """An output that is asked for."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class Inference(Struct):
+    """A request; what else is in it is not looked at."""
+
+    inputs: list[Tensor]
+    outputs: list[Output] = []
+    id: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class Malformed(ValueError):
+    """A request that is not as the protocol says."""
+
+
+_REQUEST = msgspec.json.Decoder(Inference)
+
+
+def read_inference(body: bytes, json_bytes: str | None) -> tuple[Inference, list[bytes | None]]:
+    """The request and, of each input, its binary data, which follow the JSON where its length is given.
+
+    Raises Malformed.
+    """
+    start = len(body) if json_bytes is None else int(json_bytes) if _LENGTH.fullmatch(json_bytes) else -1
+    if not 0 <= start <= len(body):
+        raise Malformed(f"Inference-Header-Content-Length is not that of a body of {len(body)} bytes")
+    try:
+        request = _REQUEST.decode(body[:start])
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"not an inference request: {error}") from error
+    sizes = [tensor.parameters.get(_SIZE) for tensor in request.inputs]
+    if any(size is not None and (type(size) is not int or size < 0) for size in sizes):
+        raise Malformed(f"{_SIZE} is a number of bytes")
+    ends = [*accumulate((size or 0 for size in sizes), initial=start)]
+    if ends[-1] != len(body):
+        raise Malformed(f"the inputs' {_SIZE} add up to {ends[-1] - start} bytes, not {len(body) - start}")
+    blobs = (body[first:last] for first, last in pairwise(ends))
+    return request, [None if size is None else blob for size, blob in zip(sizes, blobs, strict=True)]
+
+
+def rows_of(manifest: Manifest, request: Inference, blobs: Sequence[bytes | None]) -> Rows | Refusal:
+    """The customers of a request, or every fault."""
+    names = [tensor.name for tensor in request.inputs]
+    refused = refused_names(manifest, names)
+    if refused:
+        return refused
+    n = request.inputs[0].shape[0] if request.inputs and request.inputs[0].shape else 0
+    if n > MAX_ROWS:
+        return TOO_MANY
+    if n < 1:
+        return NOBODY
+    numeric_NF = np.full((n, len(manifest.numeric)), np.nan, dtype=np.float32)
+    categorical_NC = np.full((n, len(manifest.categorical)), "", dtype=object)
+    sent = {tensor.name: (tensor, blob) for tensor, blob in zip(request.inputs, blobs, strict=True)}
+    faults: list[Fault] = []
+    for matrix, columns in ((numeric_NF, manifest.numeric), (categorical_NC, manifest.categorical)):
+        for j, column in enumerate(columns):
+            if column.name in sent:
+                matrix[:, j] = _values(column, *sent[column.name], n, faults)
+    rows = Rows(numeric_NF, categorical_NC, [None] * n)
+    return refused_values(manifest, rows, faults) or rows
+
+
+def output(
+    name: str, values: Sequence[Any], datatype: str, *, is_binary: bool
+) -> tuple[dict[str, Any], bytes]:
+    """An output, described, with its binary data (empty where it is in the JSON)."""
+    described: dict[str, Any] = {"name": name, "datatype": datatype, "shape": [len(values)]}
+    if not is_binary:
+        return described | {"data": values}, b""
+    if datatype == "BYTES":
+        texts = [value.encode() for value in values]
+        blob = b"".join([len(text).to_bytes(4, "little") + text for text in texts])
+    else:
+        blob = np.array(values, dtype=_DTYPES[datatype]).tobytes()
+    return described | {"parameters": {_SIZE: len(blob)}}, blob
+
+
+def _values(column: InputColumn, tensor: Tensor, blob: bytes | None, n: int, faults: list[Fault]) -> Any:
+    """`n` values as the graph's matrix takes them; missing ones in place of those added to `faults`."""
+    absent: Any = np.nan if column.kind == "numeric" else ""
+    accepted = _ACCEPTED[column.kind]
+    if tensor.datatype not in accepted:
+        faults.append(_fault(column, f"datatype is {tensor.datatype[:20]}", f"one of {', '.join(accepted)}"))
+        return absent
+    if tensor.shape not in ([n], [n, 1]):
+        faults.append(_fault(column, f"shape is {tensor.shape[:4]}", f"[{n}] or [{n}, 1], as of the others"))
+        return absent
+    try:
+        values = _from_json(tensor) if blob is None else _from_binary(tensor.datatype, blob)
+    except Malformed as error:
+        faults.append(_fault(column, str(error), f"{n} values"))
+        return absent
+    if len(values) != n:
+        faults.append(_fault(column, f"{len(values)} values", f"{n}, as the shape says"))
+        return absent
+    if isinstance(values, np.ndarray):
+        if column.kind == "categorical":
+            return [str(value) for value in values.tolist()]
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and a fault
+            return values.astype(np.float32)
+    kinds = _PYTHON[tensor.datatype]
+    if not kinds.issuperset(map(type, values)):
+        wrong = [row for row, value in enumerate(values) if type(value) not in kinds]
+        faults += [misread(column, row, values[row]) for row in wrong[: SHOWN_FAULTS + 1]]
+        return absent
+    if column.kind == "categorical":
+        return [category_text(value) for value in values]
+    with np.errstate(over="ignore"):
+        return np.array([*map(_number, values)]).astype(np.float32)
+
+
+def _number(value: float | None) -> float:
+    try:
+        return np.nan if value is None else float(value)
+    except OverflowError:
+        return np.inf
+
+
+def _from_json(tensor: Tensor) -> list[Any]:
+    if isinstance(tensor.data, UnsetType):
+        raise Malformed("no data")
+    if len(tensor.shape) == 2 and all(isinstance(row, list) for row in tensor.data):
+        return [value for row in tensor.data for value in row]
+    return tensor.data
+
+
+def _from_binary(datatype: str, blob: bytes) -> np.ndarray | list[str]:
+    if datatype != "BYTES":
+        dtype = np.dtype(_DTYPES[datatype])
+        if len(blob) % dtype.itemsize:
+            raise Malformed(f"{len(blob)} bytes are no whole number of {datatype}")
+        return np.frombuffer(blob, np.uint8) != 0 if datatype == "BOOL" else np.frombuffer(blob, dtype)
+    texts, start = [], 0
+    while start < len(blob):
+        end = start + 4 + int.from_bytes(blob[start : start + 4], "little")
+        if start + 4 > len(blob) or end > len(blob):
+            raise Malformed("a text ends after the data")
+        try:
+            texts.append(blob[start + 4 : end].decode())
+        except UnicodeDecodeError:
+            raise Malformed(f"text {len(texts)} is not UTF-8") from None
+        start = end
+    return texts
+
+
+def _fault(column: InputColumn, problem: str, wanted: str) -> Fault:
+    return Fault(column=column.name, problem=problem, expected=wanted)
