@@ -214,9 +214,7 @@ def _run(model: ModelProto, rows: Matrices, *, each: int = 1) -> Array:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]
     matrices = dict(zip(("numeric", "categorical"), rows, strict=True))
     step = max(_ROWS_AT_ONCE // each, 1)

@@ -1,8 +1,8 @@
 """Shapley values by walks: from another customer's values to one's own, a column at a time.
 
-What a column changes when its turn comes is its share; Shapley's value is the mean over all orders of columns.
-A walk is taken in both directions, which is exact where no more than two columns act together (Mitchell,
-Cooper, Frank and Holmes 2022, Sampling permutations for Shapley value estimation, JMLR 23).
+What a column changes when its turn comes is its share; Shapley's value is the mean over all orders of columns
+(Castro, Gómez and Tejada 2009). A walk is taken in both directions, which is exact where no more than two
+columns act together (Mitchell, Cooper, Frank and Holmes 2022, JMLR 23).
 
 Shapes: P columns, W walks, R = W (P - 1) + 1 customers on the way, the last of them oneself.
 """
