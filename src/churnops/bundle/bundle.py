@@ -28,7 +28,7 @@ FILES = (MANIFEST_FILE, MODEL_FILE, REASONS_FILE)
 
 _SMOKE_TOLERANCE = 1e-5  # of another processor's arithmetic
 _SUM_TOLERANCE = 1e-4
-_ROWS_AT_ONCE = 16_384  # of those scored for reasons: bounds memory
+_ROWS_AT_ONCE = 4096  # of those scored for reasons: bounds memory
 
 # What ONNX Runtime raises for a graph it cannot open or cannot feed; they share no base.
 _GRAPH_FAULTS = (
@@ -58,26 +58,31 @@ class Bundle:
         return _session(self.model)
 
     @cached_property
-    def reasons_session(self) -> ort.InferenceSession:
-        """The same for the graph of reasons; raises BundleError where there is none."""
-        if self.reasons is None:
-            raise BundleError(
-                f"{self.manifest.model_version} gives no reasons: it was made before bundles had them; "
-                "run it again"
-            )
-        return _session(self.reasons)
+    def reasons_session(self) -> ort.InferenceSession | None:
+        """The same for the graph of reasons, if there is one. Whoever opens it early answers sooner later."""
+        return None if self.reasons is None else _session(self.reasons)
 
     def effects(self, numeric_NF: np.ndarray, categorical_NC: np.ndarray) -> np.ndarray:
         """What each column adds to the score [N, F + C]; with `manifest.reasons.base_score` it is the score.
 
         NaN where `score` gives NaN. Raises BundleError for a bundle without reasons.
         """
-        session, manifest = self.reasons_session, self.manifest
-        feed = {"numeric": np.ascontiguousarray(numeric_NF, dtype=np.float32), "categorical": categorical_NC}
-        names = [name for name in feed if getattr(manifest, name)]
-        step = max(_ROWS_AT_ONCE // manifest.reasons.rows, 1) if manifest.reasons else 1
-        rows = range(0, max(len(numeric_NF), 1), step)
-        parts = [session.run(["effects"], {n: feed[n][i : i + step] for n in names})[0] for i in rows]
+        session, said = self.reasons_session, self.manifest.reasons
+        if session is None or said is None:
+            raise BundleError(
+                f"{self.manifest.model_version} gives no reasons: it was made before bundles had them; "
+                "run it again"
+            )
+        matrices = {
+            "numeric": np.ascontiguousarray(numeric_NF, dtype=np.float32),
+            "categorical": categorical_NC,
+        }
+        feed = {name: matrix for name, matrix in matrices.items() if matrix.shape[1]}
+        step = max(_ROWS_AT_ONCE // said.rows, 1)
+        parts = [
+            session.run(["effects"], {name: matrix[start : start + step] for name, matrix in feed.items()})[0]
+            for start in range(0, max(len(numeric_NF), 1), step)
+        ]
         return np.concatenate(parts).astype(np.float64)
 
     def score(self, numeric_NF: np.ndarray, categorical_NC: np.ndarray) -> np.ndarray:
