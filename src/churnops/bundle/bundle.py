@@ -73,11 +73,8 @@ class Bundle:
                 f"{self.manifest.model_version} gives no reasons: it was made before bundles had them; "
                 "run it again"
             )
-        matrices = {
-            "numeric": np.ascontiguousarray(numeric_NF, dtype=np.float32),
-            "categorical": categorical_NC,
-        }
-        feed = {name: matrix for name, matrix in matrices.items() if matrix.shape[1]}
+        whole = {"numeric": np.ascontiguousarray(numeric_NF, dtype=np.float32), "categorical": categorical_NC}
+        feed = {name: whole[name] for name in self._fed}
         step = max(_ROWS_AT_ONCE // said.rows, 1)
         parts = [
             session.run(["effects"], {name: matrix[start : start + step] for name, matrix in feed.items()})[0]
@@ -90,11 +87,9 @@ class Bundle:
 
         NaN where a value is so extreme that the graph overflows: the caller must look.
         """
-        feed: dict[str, np.ndarray] = {}
-        if self.manifest.numeric:
-            feed["numeric"] = np.ascontiguousarray(numeric_NF, dtype=np.float32)
-        if self.manifest.categorical:
-            feed["categorical"] = categorical_NC
+        feed = {"numeric": np.ascontiguousarray(numeric_NF, dtype=np.float32), "categorical": categorical_NC}
+        if len(self._fed) < len(feed):
+            feed = {name: feed[name] for name in self._fed}
         (score_N,) = self.session.run(["score"], feed)
         return np.asarray(score_N, dtype=np.float64)
 
@@ -104,23 +99,23 @@ class Bundle:
 
     def matrices(self, rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
         """The graph's `numeric` and `categorical` for rows given by raw column names."""
+        numeric, categorical = self._names
+        numeric_NF = np.array([[row.get(name) for name in numeric] for row in rows], dtype=np.float32)
+        texts = [[category_text(row.get(name)) for name in categorical] for row in rows]
+        categorical_NC = np.array(texts, dtype=object)
+        return numeric_NF.reshape(len(rows), len(numeric)), categorical_NC.reshape(
+            len(rows), len(categorical)
+        )
+
+    @cached_property
+    def _names(self) -> tuple[list[str], list[str]]:
         numeric, categorical = self.manifest.numeric, self.manifest.categorical
-        numeric_NF = np.empty((len(rows), len(numeric)), dtype=np.float32)
-        categorical_NC = np.empty((len(rows), len(categorical)), dtype=object)
-        for j, column in enumerate(numeric):
-            numeric_NF[:, j] = [_number(row.get(column.name)) for row in rows]
-        for j, column in enumerate(categorical):
-            categorical_NC[:, j] = [category_text(row.get(column.name)) for row in rows]
-        return numeric_NF, categorical_NC
+        return [column.name for column in numeric], [column.name for column in categorical]
 
-
-def _session(graph: bytes) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    @cached_property
+    def _fed(self) -> tuple[str, ...]:
+        """The graph's inputs: it has none for a kind of which there is no column."""
+        return tuple(one.name for one in self.session.get_inputs())
 
 
 def category_text(value: str | int | None) -> str:
@@ -153,6 +148,15 @@ def read_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{folder}: {MODEL_FILE} gives {score_N} for one row, not one probability")
     _smoke(bundle, folder)
     return bundle
+
+
+def _session(graph: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _smoke(bundle: Bundle, folder: Path) -> None:
@@ -236,7 +240,3 @@ def _read_manifest(path: Path) -> Manifest:
     if not unaltered:
         raise BundleError(f"{path}: was altered (its content hash differs)")
     return manifest
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
