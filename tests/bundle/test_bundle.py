@@ -155,7 +155,7 @@ def test_a_truncated_model_is_refused(folder):
     [
         ('"threshold": 0.5', '"threshold": 0.4', "was altered"),
         ('"threshold": 0.5', '"threshold": NaN', "is not JSON"),
-        ('"schema_version": 1', '"schema_version": 2', "schema_version"),
+        ('"schema_version": 2', '"schema_version": 3', "schema_version"),
         ('"seed": 0', '"sead": 0', "sead"),
     ],
 )

@@ -1,18 +1,15 @@
 """What is in the graph, beyond agreeing with its model (that is `tests/seams`)."""
 
 import copy
-import hashlib
 import json
 
 import numpy as np
 import onnx
 import pytest
-from builders import make_bundle
 from customers import COLUMNS, make_customers, rows_of
-from trained import KINDS, PLATT, graph_of, scores, trained
+from trained import KINDS, PLATT, bundle_around, graph_of, scores, trained
 
-from churnops.bundle.bundle import Bundle, read_bundle, write_bundle
-from churnops.bundle.manifest import InputColumn
+from churnops.bundle.bundle import read_bundle, write_bundle
 from churnops.export.onnx import to_onnx
 from churnops.export.parity import parity
 from churnops.training.baselines import Linear
@@ -42,20 +39,17 @@ def test_names_of_the_columns_travel_along():
         for prop in onnx.load_from_string(graph_of("logistic")).metadata_props
     }
 
+    prepared = props.pop("prepared")
     assert props == {"numeric": [*COLUMNS.numeric], "categorical": [*COLUMNS.categorical]}
+    assert set(prepared) == {*COLUMNS.numeric, *COLUMNS.categorical}
+    assert len(prepared) == trained("logistic").preprocessing.width
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bundle_runs_the_graph(kind, tmp_path):
-    numeric = [InputColumn(name=name, kind="numeric", nullable=True, text="") for name in COLUMNS.numeric]
-    categorical = [
-        InputColumn(name=name, kind="categorical", nullable=True, text="") for name in COLUMNS.categorical
-    ]
-    sha256 = hashlib.sha256(graph_of(kind)).hexdigest()
-    manifest = make_bundle((*numeric, *categorical), model_sha256=sha256).manifest
     rows = make_customers(50, seed=3)
 
-    bundle = read_bundle(write_bundle(Bundle(manifest, graph_of(kind)), tmp_path / "bundle"))
+    bundle = read_bundle(write_bundle(bundle_around(graph_of(kind)), tmp_path / "bundle"))
 
     score_N = bundle.score(rows.numeric_NF, rows.categorical_NC)
     assert score_N == pytest.approx(scores(trained(kind), rows), abs=1e-6)

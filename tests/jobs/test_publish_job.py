@@ -1,11 +1,17 @@
 """Bundles in SageMaker's registry, their approval that of ours."""
 
+import io
+import tarfile
+from dataclasses import replace
+
 import boto3
 import pytest
 from aws_model import faults
 from comparisons import make_comparison
 from moto import mock_aws
+from trained import explained
 
+from churnops.bundle.bundle import read_bundle, write_bundle
 from churnops.cloud.aws import Aws
 from churnops.cloud.settings import SageMaker
 from churnops.config import Settings
@@ -89,6 +95,22 @@ def test_what_is_published_is_the_bundle(aws, settings, versions):
 
     key = f"churnops/bundles/{versions[0].content_hash}/model.tar.gz"
     assert aws.s3.get_object(Bucket="lake", Key=key)["ContentLength"] > 1000
+
+
+def test_reasons_go_along_through_the_registry(aws, settings, tmp_path):
+    explains = explained("logistic")
+    named = explains.manifest.model_copy(update={"name": tmp_path.name})
+    plain = {"candidates": (CandidateRun("logistic", {}),), "files": ()}
+    bundle = write_bundle(replace(explains, manifest=named), tmp_path / "explains")
+    version = record(make_comparison(tmp_path, bundle=bundle, **plain), settings).version
+
+    publish(version.name, version.number, CLOUD, settings, aws)
+
+    key = f"churnops/bundles/{version.content_hash}/model.tar.gz"
+    packed = io.BytesIO(aws.s3.get_object(Bucket="lake", Key=key)["Body"].read())
+    with tarfile.open(fileobj=packed) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    assert read_bundle(tmp_path / "unpacked").reasons == explains.reasons
 
 
 def test_the_same_bundle_is_packed_to_the_same_bytes(aws, settings, versions):

@@ -1,1 +1,1 @@
-"""The artefact that crosses from training to serving: `model.onnx` and `manifest.json`, nothing else."""
+"""The artefact that crosses from training to serving: `model.onnx`, `reasons.onnx` and `manifest.json`."""

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     import pyarrow as pa  # not at run time: the server loads Arrow when a table comes
 
 MODEL_FILE = "model.onnx"
+REASONS_FILE = "reasons.onnx"
 MANIFEST_FILE = "manifest.json"
+FILES = (MANIFEST_FILE, MODEL_FILE, REASONS_FILE)
+"""Those a bundle may be made of; the last is not in every one."""
+
+_SMOKE_TOLERANCE = 1e-5  # of another processor's arithmetic
+_SUM_TOLERANCE = 1e-4
+_ROWS_AT_ONCE = 4096  # of those scored for reasons: bounds memory
 
 # What ONNX Runtime raises for a graph it cannot open or cannot feed; they share no base.
 _GRAPH_FAULTS = (
@@ -42,16 +49,38 @@ class Bundle:
 
     manifest: Manifest
     model: bytes
+    reasons: bytes | None = None
+    """A second graph, of the same inputs: `effects` [N, F + C] float32 on the score. Not in every bundle."""
 
     @cached_property
     def session(self) -> ort.InferenceSession:
         """One ONNX Runtime session with a single thread: callers bring their own parallelism."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return ort.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
+        return _session(self.model)
+
+    @cached_property
+    def reasons_session(self) -> ort.InferenceSession | None:
+        """The same for the graph of reasons, if there is one. Whoever opens it early answers sooner later."""
+        return None if self.reasons is None else _session(self.reasons)
+
+    def effects(self, numeric_NF: np.ndarray, categorical_NC: np.ndarray) -> np.ndarray:
+        """What each column adds to the score [N, F + C]; with `manifest.reasons.base_score` it is the score.
+
+        NaN where `score` gives NaN. Raises BundleError for a bundle without reasons.
+        """
+        session, said = self.reasons_session, self.manifest.reasons
+        if session is None or said is None:
+            raise BundleError(
+                f"{self.manifest.model_version} gives no reasons: it was made before bundles had them; "
+                "run it again"
+            )
+        whole = {"numeric": np.ascontiguousarray(numeric_NF, dtype=np.float32), "categorical": categorical_NC}
+        feed = {name: whole[name] for name in self._fed}
+        step = max(_ROWS_AT_ONCE // said.rows, 1)
+        parts = [
+            session.run(["effects"], {name: matrix[start : start + step] for name, matrix in feed.items()})[0]
+            for start in range(0, max(len(numeric_NF), 1), step)
+        ]
+        return np.concatenate(parts).astype(np.float64)
 
     def score(self, numeric_NF: np.ndarray, categorical_NC: np.ndarray) -> np.ndarray:
         """Churn probabilities [N] in float64 for rows given as the graph's two matrices.
@@ -104,17 +133,50 @@ def category_texts(column: "pa.Array") -> np.ndarray:
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Load the bundle in `folder`; raise BundleError unless it is what was written and can score a row."""
-    bundle = Bundle(_read_manifest(folder / MANIFEST_FILE), _read(folder / MODEL_FILE))
-    if hashlib.sha256(bundle.model).hexdigest() != bundle.manifest.model_sha256:
-        raise BundleError(f"{folder}: {MODEL_FILE} is not the file its manifest describes (SHA-256 differs)")
+    """Load the bundle in `folder`; raise BundleError unless it is what was written and scores as it did then,
+    with reasons that add up."""
+    manifest = _read_manifest(folder / MANIFEST_FILE)
+    model = _described(folder / MODEL_FILE, manifest.model_sha256)
+    reasons = _described(folder / REASONS_FILE, manifest.reasons.sha256) if manifest.reasons else None
+    bundle = Bundle(manifest, model, reasons)
     try:
         score_N = bundle.score_rows([bundle.manifest.example])
     except _GRAPH_FAULTS as error:
         raise BundleError(f"{folder}: {MODEL_FILE} does not take what its manifest says: {error}") from error
     if score_N.shape != (1,) or not 0 <= score_N[0] <= 1:
         raise BundleError(f"{folder}: {MODEL_FILE} gives {score_N} for one row, not one probability")
+    _smoke(bundle, folder)
     return bundle
+
+
+def _session(graph: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _smoke(bundle: Bundle, folder: Path) -> None:
+    """Raise BundleError where a smoke row does not get the score it had, or reasons that add up to it."""
+    rows = [one.values for one in bundle.manifest.smoke]
+    if not rows:
+        return
+    stored_N = np.array([one.score for one in bundle.manifest.smoke])
+    try:
+        score_N = bundle.score_rows(rows)
+        if not np.allclose(score_N, stored_N, rtol=0, atol=_SMOKE_TOLERANCE):
+            raise BundleError(f"{folder}: {MODEL_FILE} gives smoke rows {score_N}, and once gave {stored_N}")
+        if bundle.manifest.reasons:
+            effects_NX = bundle.effects(*bundle.matrices(rows))
+            sum_N = bundle.manifest.reasons.base_score + effects_NX.sum(axis=1)
+            if not np.allclose(sum_N, score_N, rtol=0, atol=_SUM_TOLERANCE):
+                raise BundleError(
+                    f"{folder}: {REASONS_FILE} adds up to {sum_N}, and the scores are {score_N}"
+                )
+    except _GRAPH_FAULTS as error:
+        raise BundleError(f"{folder}: {error}") from error
 
 
 def write_bundle(bundle: Bundle, folder: Path) -> Path:
@@ -131,6 +193,8 @@ def write_bundle(bundle: Bundle, folder: Path) -> Path:
     recorded = {"content_hash": bundle.manifest.content_hash, **bundle.manifest.model_dump(mode="json")}
     text = json.dumps(recorded, indent=2, ensure_ascii=False, allow_nan=False)
     (unfinished / MODEL_FILE).write_bytes(bundle.model)
+    if bundle.reasons is not None:
+        (unfinished / REASONS_FILE).write_bytes(bundle.reasons)
     (unfinished / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
     if folder.exists():
         shutil.rmtree(replaced, ignore_errors=True)
@@ -138,6 +202,15 @@ def write_bundle(bundle: Bundle, folder: Path) -> Path:
     unfinished.rename(folder)
     shutil.rmtree(replaced, ignore_errors=True)
     return folder
+
+
+def _described(path: Path, sha256: str) -> bytes:
+    content = _read(path)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BundleError(
+            f"{path.parent}: {path.name} is not the file its manifest describes (SHA-256 differs)"
+        )
+    return content
 
 
 def _read(path: Path) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 _KEY = {"customer_id", "as_of"}
+_LATER = {"smoke", "reasons"}  # than schema version 1
 
 
 class _Frozen(BaseModel):
@@ -35,6 +36,24 @@ class Metric(_Frozen):
     value: float
     low: float
     high: float
+
+
+class Smoke(_Frozen):
+    """A made-up customer by column names, and what the model says: whoever loads the bundle can hold it to
+    that."""
+
+    values: dict[str, float | str | None]
+    score: float
+
+
+class Reasons(_Frozen):
+    """What is known of the graph of reasons."""
+
+    sha256: str
+    base_score: float
+    """The mean score of training customers: a score is this and the effects of all columns."""
+    rows: int
+    """How many rows it scores for each that is explained."""
 
 
 class Known(_Frozen):
@@ -82,10 +101,11 @@ class Known(_Frozen):
 class Manifest(Known):
     """Everything an auditor or a server needs to know of one model.
 
-    Holds no clock time and no path: the same data, recipe, seed and code give the same manifest.
+    Holds no clock time and no path: the same data, recipe, seed and code give the same manifest. Version 1
+    had neither smoke rows nor reasons; its bundles score as before.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     candidate: str
     """Which candidate it is: `mlp`, `lightgbm`, `logistic`, ..."""
     threshold: float
@@ -99,6 +119,15 @@ class Manifest(Known):
     code_commit: str
     libraries: dict[str, str]
     model_sha256: str
+    smoke: tuple[Smoke, ...] = ()
+    reasons: Reasons | None = None
+    """None: there is no graph of reasons."""
+
+    @model_validator(mode="after")
+    def _is_of_its_version(self) -> Self:
+        if self.schema_version == 1 and (self.smoke or self.reasons):
+            raise ValueError("schema_version 1 knows neither smoke rows nor reasons")
+        return self
 
     @property
     def example(self) -> dict[str, float | str]:
@@ -108,8 +137,11 @@ class Manifest(Known):
 
     @property
     def content_hash(self) -> str:
-        """The bundle's hash: over every field here, the graph's own hash among them."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
+        """The bundle's hash: over every field here, the graphs' own hashes among them."""
+        later = _LATER if self.schema_version == 1 else None
+        return hashlib.sha256(
+            canonical_json(self.model_dump(mode="json", exclude=later)).encode()
+        ).hexdigest()
 
     @property
     def model_version(self) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 from onnx import TensorProto
 
 from churnops.export.front import picked
-from churnops.export.graph import Piece, constant, joined, node
+from churnops.export.graph import PREPARED, Piece, constant, joined, node
 from churnops.training.bgnbd import COLUMNS, LIMIT, LONGEST_DAYS, MOST_ORDERS, BgNbd
 from churnops.training.dataset import Columns
 
@@ -17,14 +17,14 @@ def bgnbd_nodes(model: BgNbd, columns: Columns) -> Piece:
 def _histories(model: BgNbd, columns: Columns) -> Piece:
     """`x`, `last` and `age`, each [N, 1]."""
     pieces = [
-        picked("numeric", "history", COLUMNS, columns.numeric),
+        picked("numeric", PREPARED, COLUMNS, columns.numeric),
         constant("fill", model.fill, np.float64),
         constant("zero", 0.0, np.float64),
         constant("one", 1.0, np.float64),
         constant("longest", LONGEST_DAYS, np.float64),
         constant("most", MOST_ORDERS, np.float64),
-        node("IsNaN", "history", "missing"),
-        node("Cast", "history", "wide", to=TensorProto.DOUBLE),
+        node("IsNaN", PREPARED, "missing"),
+        node("Cast", PREPARED, "wide", to=TensorProto.DOUBLE),
         node("Where", "missing fill wide", "filled"),
     ]
     for i, name in enumerate(("orders", "tenure", "silent")):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
-from churnops.export.graph import Piece, constant, joined, ml_node, node
+from churnops.export.graph import PREPARED, Piece, constant, joined, ml_node, node
 from churnops.training.dataset import Columns
 from churnops.training.preprocessing import CLIP, Bins, Category, Number, Preprocessing, TreeEncoding
 
@@ -42,7 +42,7 @@ def encoded(encoding: TreeEncoding, columns: Columns) -> Piece:
 
 def _prepared(parts: dict[str, Piece]) -> Piece:
     present = {name: piece for name, piece in parts.items() if piece.nodes}
-    return joined(present.values()) + node("Concat", " ".join(present), "prepared", axis=1)
+    return joined(present.values()) + node("Concat", " ".join(present), PREPARED, axis=1)
 
 
 def picked(matrix: str, output: str, names: Sequence[str], of: Sequence[str]) -> Piece:

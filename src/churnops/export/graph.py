@@ -4,7 +4,7 @@ Shapes: N rows, F numeric and C categorical columns, D prepared inputs.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,11 @@ from churnops.training.dataset import Columns
 # Those of what PyTorch exports, and the first in which tree ensembles hold float64.
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 _IR_VERSION = 10
+
+PREPARED = "prepared"
+"""The tensor [N, D] between the preparation of a row and the model itself."""
+CALIBRATED = "calibrated"
+"""The tensor [N, 1] of calibrated log-odds in float64."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,11 @@ def network_piece(graph: GraphProto) -> Piece:
     return Piece(tuple(nodes), tuple(named.initializer))
 
 
-def model_bytes(whole: Piece, columns: Columns) -> bytes:
+def model_bytes(whole: Piece, columns: Columns, prepared: Sequence[str]) -> bytes:
     """The checked model around `whole`, which makes `score` [N] of `numeric` and `categorical`.
 
-    Equal models give equal bytes. The column names travel along as metadata: two JSON lists.
+    Equal models give equal bytes. The column names travel along as metadata: JSON lists of those of either
+    matrix, and of the one each of the D `prepared` inputs is made of.
     """
     numeric = helper.make_tensor_value_info("numeric", TensorProto.FLOAT, ["N", len(columns.numeric)])
     categorical = helper.make_tensor_value_info(
@@ -81,7 +87,7 @@ def model_bytes(whole: Piece, columns: Columns) -> bytes:
         ir_version=_IR_VERSION,
         producer_name="churnops",
     )
-    names = {"numeric": columns.numeric, "categorical": columns.categorical}
+    names = {"numeric": columns.numeric, "categorical": columns.categorical, PREPARED: prepared}
     helper.set_model_props(
         model, {key: json.dumps(value, ensure_ascii=False) for key, value in names.items()}
     )

@@ -8,9 +8,10 @@ from onnx import TensorProto
 from churnops.evaluation.calibration import Platt
 from churnops.export.bgnbd import bgnbd_nodes
 from churnops.export.front import encoded, preprocessed
-from churnops.export.graph import Piece, constant, joined, model_bytes, node
+from churnops.export.graph import CALIBRATED, Piece, constant, joined, model_bytes, node
 from churnops.export.trees import ensemble
 from churnops.training.baselines import Boosted, Linear
+from churnops.training.bgnbd import COLUMNS as BGNBD_COLUMNS
 from churnops.training.bgnbd import BgNbd
 from churnops.training.dataset import Columns
 
@@ -29,13 +30,17 @@ def to_onnx(model: "TorchMlp | KerasMlp | Linear | Boosted | BgNbd", columns: Co
     match model:
         case Boosted():
             body = encoded(model.encoding, columns) + ensemble(model.booster)
+            prepared = model.encoding.columns
         case BgNbd():
             body = bgnbd_nodes(model, columns)
+            prepared = BGNBD_COLUMNS
         case Linear():
             body = preprocessed(model.preprocessing, columns) + _linear(model)
+            prepared = model.preprocessing.columns
         case _:
             body = preprocessed(model.preprocessing, columns) + _network(model)
-    return model_bytes(body + _calibrated(platt), columns)
+            prepared = model.preprocessing.columns
+    return model_bytes(body + _calibrated(platt), columns, prepared)
 
 
 def _network(model: "TorchMlp | KerasMlp") -> Piece:
@@ -67,8 +72,8 @@ def _calibrated(platt: Platt) -> Piece:
         constant("intercept", platt.intercept, np.float64),
         constant("last_axis", [1], np.int64),
         node("Mul", "logit slope", "tilted"),
-        node("Add", "tilted intercept", "calibrated"),
-        node("Sigmoid", "calibrated", "probability"),
+        node("Add", "tilted intercept", CALIBRATED),
+        node("Sigmoid", CALIBRATED, "probability"),
         node("Squeeze", "probability last_axis", "probabilities"),
         node("Cast", "probabilities", "score", to=TensorProto.FLOAT),
     ]

@@ -26,6 +26,7 @@ from churnops.evaluation.intervals import bootstrap, intervals
 from churnops.jobs.steps.apart import together
 from churnops.jobs.steps.learning import Assignment, Learnt, learn
 from churnops.jobs.steps.packaging import bundle_of
+from churnops.jobs.steps.reasons import sample_of, with_reasons
 from churnops.jobs.steps.shipment import Channel, Received, check_shares, receive
 from churnops.progress import Tell, resumable
 from churnops.training.candidates import NETWORKS, chosen_frameworks, joined, joined_by_torchrun
@@ -217,9 +218,11 @@ def _learn(seat: _Seat, tell: Tell) -> None:
         task = Assignment(contract.framework, contract.recipe, checkpoints)
         learnt = learn(task, received.held, group, on_epoch)
         metrics = _metrics(learnt, received, contract.recipe, group)
+        sample = sample_of(received.held, group, seed=contract.recipe.seed)
         tell(contract.framework, f"process {seat.rank}: weights {learnt.facts.weights_sha256}")
         if seat.rank == 0:
-            _write(learnt, received.known, metrics, contract)
+            bundle = bundle_of(received.known, contract.recipe, learnt.facts, metrics, learnt.graph)
+            learnt.write(write_bundle(with_reasons(bundle, sample), contract.model / _UNFINISHED))
 
 
 @contextmanager
@@ -262,13 +265,6 @@ def _metrics(learnt: Learnt, received: Received, recipe: Recipe, group: Group) -
         seed=recipe.seed,
     )
     return {name: Metric(**vars(metric)) for name, metric in intervals(drawn)[learnt.facts.name].items()}
-
-
-def _write(
-    learnt: Learnt, known: Mapping[str, Any], metrics: Mapping[str, Metric], contract: Contract
-) -> None:
-    bundle = bundle_of(known, contract.recipe, learnt.facts, metrics, learnt.graph)
-    learnt.write(write_bundle(bundle, contract.model / _UNFINISHED))
 
 
 def _asked(hyperparameters: Mapping[str, Any]) -> tuple[str, Recipe]:

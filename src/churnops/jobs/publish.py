@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from churnops.bundle.bundle import MANIFEST_FILE, MODEL_FILE, Bundle, read_bundle
+from churnops.bundle.bundle import FILES, MANIFEST_FILE, Bundle, read_bundle
 from churnops.cloud.aws import Aws
 from churnops.cloud.model_registry import Approval, Package, approve, package_request, published
 from churnops.cloud.model_registry import publish as make_package
@@ -111,8 +111,8 @@ def _packed(folder: Path) -> bytes:
         gzip.GzipFile(fileobj=content, mode="wb", compresslevel=6, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as archive,
     ):
-        for name in (MANIFEST_FILE, MODEL_FILE):
-            member = tarfile.TarInfo(name)
-            member.size = (folder / name).stat().st_size
-            archive.addfile(member, io.BytesIO((folder / name).read_bytes()))
+        for file in (folder / name for name in FILES if (folder / name).exists()):
+            member = tarfile.TarInfo(file.name)
+            member.size = file.stat().st_size
+            archive.addfile(member, io.BytesIO(file.read_bytes()))
     return content.getvalue()

@@ -66,9 +66,14 @@ class Preprocessing:
     @property
     def width(self) -> int:
         """D, the number of prepared inputs."""
-        flags = sum(number.flagged for number in self.numeric)
-        levels = sum(len(category.levels) + 1 for category in self.categorical)
-        return len(self.numeric) + flags + self.bins.from_K.size + levels
+        return len(self.columns)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column that each of the D inputs is made of."""
+        names = [number.name for number in self.numeric]
+        flags = [number.name for number in self.numeric if number.flagged]
+        return (*names, *flags, *(names[i] for i in self.bins.number_K), *_level_columns(self.categorical))
 
     @property
     def bins(self) -> "Bins":
@@ -123,6 +128,11 @@ class TreeEncoding:
 
     numeric: tuple[str, ...]
     categorical: tuple[Category, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column that each of the D inputs is made of."""
+        return (*self.numeric, *_level_columns(self.categorical))
 
     def apply(self, rows: Rows) -> Matrix:
         """NaN where a number is missing."""
@@ -193,6 +203,11 @@ def _levels(counts: Counter[str], rows: int) -> tuple[str, ...]:
     """The most frequent levels, sorted; ties go to the first in the alphabet."""
     often = [level for level, n in counts.items() if n >= min(_LEAST_LEVEL_ROWS, rows / 100)]
     return tuple(sorted(sorted(often, key=lambda level: (-counts[level], level))[:_MOST_LEVELS]))
+
+
+def _level_columns(categories: Sequence[Category]) -> list[str]:
+    """A category's name for each of its levels, and once more for any other."""
+    return [category.name for category in categories for _ in range(len(category.levels) + 1)]
 
 
 def _picked(rows: Rows, names: Sequence[str]) -> Matrix:

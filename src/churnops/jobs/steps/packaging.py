@@ -16,9 +16,11 @@ from churnops.jobs.steps.candidate import read_facts
 from churnops.jobs.steps.cleaning import fingerprint
 from churnops.jobs.steps.dataset import read_about
 from churnops.jobs.steps.evaluation import read_figures
-from churnops.jobs.steps.learning import MODEL, Facts
+from churnops.jobs.steps.learning import MODEL, Facts, Held
 from churnops.jobs.steps.ledger import Done
+from churnops.jobs.steps.reasons import sample_of, with_reasons
 from churnops.training.dataset import Rows, read_rows
+from churnops.training.group import ALONE
 from churnops.training.recipe import Recipe
 
 
@@ -26,14 +28,18 @@ def make_bundle(config: DataConfig, recipe: Recipe, steps: Mapping[str, Done], *
     """The bundle of one candidate. It holds no clock time."""
     facts, figures = read_facts(steps[candidate]), read_figures(steps["evaluation"])
     metrics = {name: Metric(**metric) for name, metric in figures["metrics"][facts.name].items()}
-    known = known_before(config, steps["clean"], Prepared(steps["dataset"], steps["audit"]))
-    return bundle_of(known, recipe, facts, metrics, (steps[candidate].folder / MODEL).read_bytes())
+    prepared = Prepared(steps["dataset"], steps["audit"])
+    known = known_before(config, steps["clean"], prepared)
+    bundle = bundle_of(known, recipe, facts, metrics, (steps[candidate].folder / MODEL).read_bytes())
+    rows = read_rows(prepared.address, prepared.columns)
+    held = Held(rows, np.arange(len(rows)), prepared.rounds)
+    return with_reasons(bundle, sample_of(held, ALONE, seed=recipe.seed))
 
 
 def bundle_of(
     known: Mapping[str, Any], recipe: Recipe, facts: Facts, metrics: Mapping[str, Metric], graph: bytes
 ) -> Bundle:
-    """What was known before training, and what training came to."""
+    """What was known before training, and what training came to; without reasons yet."""
     manifest = Manifest(
         **known,
         candidate=facts.name,
