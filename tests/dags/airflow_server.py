@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,19 +30,15 @@ def free_port():
 
 
 class Postgres:
-    """A database server in a folder; it does not run as root."""
+    """A database server in a folder of its own user, which is not root."""
 
     def __init__(self, folder):
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port = Path(folder), free_port()
         self.user = "postgres" if os.geteuid() == 0 else None
         found = shutil.which("pg_ctl") or max(map(str, Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")))
         self.bin = Path(found).parent
-        folder.mkdir()
         if self.user:
             shutil.chown(folder, self.user)
-            for parent in folder.parents:
-                if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
         self._run("initdb", "--auth=trust", "--username=airflow")
 
     def start(self):
@@ -141,38 +138,49 @@ def _ask(method, address, body=None, token=""):
 def running(folder):
     """Everything there is to run a day: made-up customers, servers, Airflow; a `Server`."""
     (folder / "s3").mkdir()
-    database = Postgres(folder / "postgres")
-    database.start()
-    try:
-        with serving(folder / "s3") as s3, ThreadingHTTPServer(("127.0.0.1", 0), Told) as told:
-            s3_client(s3).create_bucket(Bucket="lake")
-            Thread(target=told.serve_forever, daemon=True).start()
-            jobs = {
-                "CHURNOPS_DATA_DIR": str(folder / "var"),
-                "CHURNOPS_LAKE": "s3://lake/airflow",
-                "AWS_ENDPOINT_URL": s3,
-                "AWS_ACCESS_KEY_ID": "testing",
-                "AWS_SECRET_ACCESS_KEY": "testing",
-                "AWS_REGION": "eu-central-1",
-                "PYTHONPATH": str(ROOT / "src"),
-            }
-            config = make_shop(folder / "shop", jobs)
-            port = free_port()
-            airflow = {
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://airflow@127.0.0.1:{database.port}/postgres",
-                "AIRFLOW__API__PORT": str(port),
-                "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
-                "CHURN_CONFIGS": str(config),
-                "CHURN_TRAIN_OPTIONS": "--frameworks lightgbm",
-                "CHURN_RETRY_SECONDS": "3",
-                "CHURN_ALERT_URL": f"http://127.0.0.1:{told.server_port}",
-            }
-            env = environment(folder / "home", **jobs, **airflow)
-            with started(env, folder / "airflow.log"):
-                yield Server(env, jobs, str(config), database)
-            told.shutdown()
-    finally:
-        database.stop()
+    with (
+        database_server() as database,
+        serving(folder / "s3") as s3,
+        ThreadingHTTPServer(("127.0.0.1", 0), Told) as told,
+    ):
+        s3_client(s3).create_bucket(Bucket="lake")
+        Thread(target=told.serve_forever, daemon=True).start()
+        jobs = {
+            "CHURNOPS_DATA_DIR": str(folder / "var"),
+            "CHURNOPS_LAKE": "s3://lake/airflow",
+            "AWS_ENDPOINT_URL": s3,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": "eu-central-1",
+            "PYTHONPATH": str(ROOT / "src"),
+        }
+        config = make_shop(folder / "shop", jobs)
+        port = free_port()
+        airflow = {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://airflow@127.0.0.1:{database.port}/postgres",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+            "CHURN_CONFIGS": str(config),
+            "CHURN_TRAIN_OPTIONS": "--frameworks lightgbm",
+            "CHURN_RETRY_SECONDS": "3",
+            "CHURN_ALERT_URL": f"http://127.0.0.1:{told.server_port}",
+        }
+        env = environment(folder / "home", **jobs, **airflow)
+        with started(env, folder / "airflow.log"):
+            yield Server(env, jobs, str(config), database)
+        told.shutdown()
+
+
+@contextmanager
+def database_server():
+    """PostgreSQL, running; its folder is not below pytest's, which only root may enter."""
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        database = Postgres(folder)
+        database.start()
+        try:
+            yield database
+        finally:
+            database.stop()
 
 
 def make_shop(folder, jobs):
