@@ -8,9 +8,13 @@ import structlog
 import uvicorn
 
 from churnops.bundle.bundle import read_bundle
+from churnops.config import Settings
 from churnops.errors import ConfigError
 from churnops.serving.app import create_app
+from churnops.serving.cache import Cache
+from churnops.serving.follow import Follower
 from churnops.serving.model import Models, Served
+from churnops.serving.registered import registry_at
 
 _PORTS = range(65_536)
 _BACKLOG = 2048
@@ -23,9 +27,26 @@ def serve(bundle_folder: Path, host: str, port: int) -> None:
     The bundle is loaded, and has scored a row, before the port opens. Raises BundleError, and ConfigError
     where the address cannot be had. There is no authentication: whoever reaches `host` may ask.
     """
-    bundle = read_bundle(bundle_folder)
+    _serve(Models(Served(read_bundle(bundle_folder))), host, port)
+
+
+def serve_followed(name: str, alias: str, settings: Settings, host: str, port: int) -> None:
+    """As `serve`, with the version of `name` that holds `alias` in the registry, whichever that is.
+
+    Raises RegistryError, StorageError or BundleError where none can be had, nor was there one before.
+    """
+    cache = Cache(settings.data_dir / "serving" / name)
+    follower = Follower(name, alias, registry_at(settings.mlflow_uri), cache)
+    follower.start()
+    try:
+        _serve(follower.models, host, port)
+    finally:
+        follower.close()
+
+
+def _serve(models: Models, host: str, port: int) -> None:
     config = uvicorn.Config(
-        create_app(Models(Served(bundle))),
+        create_app(models),
         lifespan="off",
         ws="none",
         log_config=None,
@@ -36,7 +57,7 @@ def serve(bundle_folder: Path, host: str, port: int) -> None:
     )
     with _listener(host, port) as listener, suppress(KeyboardInterrupt):
         url = f"http://{host}:{listener.getsockname()[1]}"
-        structlog.get_logger().info("serving", url=url, model_version=bundle.manifest.model_version)
+        structlog.get_logger().info("serving", url=url, model_version=models.current.model_version)
         uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -33,7 +33,7 @@ def create_app(models: Models) -> ASGIApp:
         if scope["type"] != "http" or scope["path"] != SCORE or scope["method"] != "POST":
             await around(scope, receive, send)
             return
-        answer = await _answered(models.current, receive)
+        answer = await _answered(models, receive)
         if answer is None:
             return  # nobody is left to read it
         headers = [_JSON, (b"content-length", b"%d" % len(answer.body))]
@@ -54,7 +54,7 @@ def _around(models: Models) -> FastAPI:
         Unknown categories are accepted, unknown columns are not. A request is answered or refused whole.
         """
         # Only where this app stands below a prefix of another's; elsewhere requests do not come this far.
-        status, body = await _answered(models.current, request.receive) or Answer(400, b"")
+        status, body = await _answered(models, request.receive) or Answer(400, b"")
         return Response(body, status, media_type="application/json")
 
     @api.get("/livez")
@@ -67,7 +67,7 @@ def _around(models: Models) -> FastAPI:
         """Whether the model answers: scores one made-up customer."""
         served = models.current
         served.bundle.score_rows([served.manifest.example])
-        return {"status": "ready", "model_version": served.model_version}
+        return {"status": "ready", "model_version": served.model_version, **models.state}
 
     @api.get("/v1/model")
     async def model() -> dict[str, Any]:
@@ -86,11 +86,12 @@ def _around(models: Models) -> FastAPI:
     return api
 
 
-async def _answered(served: Served, receive: Receive) -> Answer | None:
+async def _answered(models: Models, receive: Receive) -> Answer | None:
     """The answer to the request whose body comes from `receive`; None where the caller has gone.
 
     A good small request is answered at once; all others on threads, so that no request waits for them.
     """
+    served = models.current
     message = await receive()
     body: bytes | bytearray = message.get("body", b"")
     if message.get("more_body", False):
@@ -106,5 +107,5 @@ async def _answered(served: Served, receive: Receive) -> Answer | None:
     if len(body) <= _SMALL_BYTES:
         rows = served.read_quickly(bytes(body))
         if rows is not None:
-            return served.scored(rows)
-    return await run_in_threadpool(served.answer, bytes(body))
+            return models.scored(served, rows, bytes(body))
+    return await run_in_threadpool(models.answer, served, bytes(body))

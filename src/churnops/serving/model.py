@@ -2,9 +2,11 @@
 
 import math
 import os
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -28,13 +30,19 @@ class Answer(NamedTuple):
 class Served:
     """One model, ready to answer: its validators are built and the graph has run. It never changes."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, names: frozenset[str] = frozenset()) -> None:
+        """Of `names`, which callers may send, it ignores those it does not know."""
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.model_version = bundle.manifest.model_version
         self._threshold = bundle.manifest.threshold
-        self._reader = RequestReader(bundle.manifest)
-        self._quick = QuickReader.of(bundle.manifest)
+        known = {*(column.name for column in self.manifest.inputs), *self.manifest.ignored_columns}
+        self.names = names | known
+        """The columns that callers may send."""
+        ignored = (*self.manifest.ignored_columns, *sorted(names - known))
+        asked = self.manifest.model_copy(update={"ignored_columns": ignored})
+        self._reader = RequestReader(asked)
+        self._quick = QuickReader.of(asked)
         self.answer(msgspec.json.encode({"customers": [bundle.manifest.example]}))
 
     def answer(self, body: bytes) -> Answer:
@@ -60,7 +68,9 @@ class Served:
     def scored(self, rows: Rows) -> Answer:
         """The scores of customers that were read."""
         scores = self.score(rows)
-        return refused(scores) if isinstance(scores, Refusal) else Answer(200, self.written(rows, scores))
+        if isinstance(scores, Refusal):
+            return refused(scores)
+        return Answer(200, self.written(rows, scores, prediction_ids(len(scores))))
 
     def score(self, rows: Rows) -> list[float] | Refusal:
         """One score per customer; refuses those whose numbers are so extreme that the model overflows."""
@@ -71,13 +81,11 @@ class Served:
         extreme = np.flatnonzero(~np.isfinite(score_N)).tolist()
         return Refusal(422, tuple(Fault(row=row, problem=_EXTREME, expected=_NEARER) for row in extreme))
 
-    def written(self, rows: Rows, scores: list[float]) -> bytes:
+    def written(self, rows: Rows, scores: Sequence[float], predictions: Sequence[str]) -> bytes:
         """`Scores` as JSON."""
         threshold, version = self._threshold, self.model_version
         answers = []
-        for customer_id, score, prediction in zip(
-            rows.customer_ids, scores, prediction_ids(len(scores)), strict=True
-        ):
+        for customer_id, score, prediction in zip(rows.customer_ids, scores, predictions, strict=True):
             answer: dict[str, Any] = {} if customer_id is None else {"customer_id": customer_id}
             answer["score"] = score
             answer["decision"] = score >= threshold
@@ -92,6 +100,13 @@ class Served:
         return self._reader.openapi()
 
 
+class Trial(Protocol):
+    """Answers, or watches the answers, while another model is tried; see `serving.trial`."""
+
+    def scored(self, current: Served, rows: Rows, body: bytes) -> Answer:
+        """As `current.scored`: the answer of one model, whichever it is, for all of `rows`."""
+
+
 @dataclass
 class Models:
     """Which model answers now. A request takes `current` once, when it begins, and uses no other.
@@ -100,6 +115,22 @@ class Models:
     """
 
     current: Served
+    trial: "Trial | None" = None
+    """Another model, tried on a share of the traffic."""
+    state: dict[str, str] = field(default_factory=dict)
+    """What `/readyz` says besides: of the registry, of a model that was refused."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """What happened to models since the start, for metrics."""
+
+    def answer(self, served: Served, body: bytes) -> Answer:
+        """As `served.answer`, or that of a model on trial."""
+        rows = served.read(body)
+        return refused(rows) if isinstance(rows, Refusal) else self.scored(served, rows, body)
+
+    def scored(self, served: Served, rows: Rows, body: bytes) -> Answer:
+        """The scores of customers that `served` read from `body`, by it or by the model on trial."""
+        trial = self.trial
+        return trial.scored(served, rows, body) if trial else served.scored(rows)
 
 
 def refused(refusal: Refusal) -> Answer:

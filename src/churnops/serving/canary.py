@@ -1,0 +1,178 @@
+"""A challenger that answers a share of the customers, and is stopped where it harms."""
+
+import hashlib
+import json
+import math
+import time
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from churnops.serving.model import Answer, Models, Served, prediction_ids
+from churnops.serving.quick import Rows
+from churnops.serving.sequential import SequentialTest
+from churnops.serving.trial import Plan, RunningTrial, Seen, answer_by, scores_by
+from churnops.writing import write_whole
+
+CUTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Where the two models' distributions of scores are held against each other."""
+
+_MEASURES = (
+    "errors",
+    "latency",
+    "scores: more decisions to act",
+    "scores: fewer decisions to act",
+    *(f"scores: more from {cut:g} on" for cut in CUTS),
+    *(f"scores: fewer from {cut:g} on" for cut in CUTS),
+)
+_SHIFTS = len(_MEASURES) - 2
+_TIMES = 256
+_SLOWER_SECONDS = 0.001
+_SAVE_SECONDS = 1.0
+_MOST_REMEMBERED = 100_000
+
+
+class Canary(RunningTrial):
+    """Gives a share of the customers, the same ever again, the challenger's answer.
+
+    What it cannot answer the champion does, and so does every request for several customers: one request has
+    one model. It stops itself by a sequential test of three things: requests that only the champion could
+    answer, slow answers, and how the scores of the same customers lie. `place` is a folder for what outlives
+    the process, `slot` its number among those that share the folder.
+    """
+
+    def __init__(self, plan: Plan, challenger: Served, models: Models, place: "Place") -> None:
+        super().__init__(plan, challenger, models)
+        self._place = place
+        self._times: deque[float] = deque(maxlen=_TIMES)
+        self._fresh = 0.0
+        self._slow = math.inf
+        self._counted: set[bytes] = set()
+        self._saved = time.monotonic()
+        shifts = [plan.shift_tolerance] * _SHIFTS
+        # A third of the stake each on errors, latency and scores.
+        weights = [1.0, 1.0, *[1 / _SHIFTS] * _SHIFTS]
+        self._test = SequentialTest([plan.error_tolerance, plan.slow_tolerance, *shifts], weights)
+        log_wealth_KL = place.wealth()
+        if log_wealth_KL is not None and log_wealth_KL.shape == self._test.log_wealth_KL.shape:
+            self._test.log_wealth_KL = log_wealth_KL
+
+    def scored(self, current: Served, rows: Rows, body: bytes) -> Answer:
+        """The challenger's answer to a customer in its share, else the champion's."""
+        ids = rows.customer_ids
+        predictions = prediction_ids(len(ids))
+        if len(ids) > 1:
+            return answer_by(current, rows, predictions)[0]
+        begun = time.perf_counter()
+        if not self.takes(predictions[0] if ids[0] is None else str(ids[0])):
+            answer = answer_by(current, rows, predictions)[0]
+            self._fresh = time.perf_counter() - begun
+            self._times.append(self._fresh)
+            return answer
+        own = self.own_scores(body)
+        if own is None:
+            answer, scores = answer_by(current, rows, predictions)
+            if scores is not None:
+                self.put(Seen(current, rows, body, predictions, None))
+            return answer
+        answer = Answer(200, self.challenger.written(*own, predictions))
+        self.models.counts["canary_answers"] += 1
+        others, self._fresh = self._fresh, 0.0  # no time is compared twice
+        self.put(Seen(current, rows, body, predictions, own[1], time.perf_counter() - begun, others))
+        return answer
+
+    def compare(self, seen: Seen) -> None:
+        """Add one request to the test, and stop the canary where that is enough."""
+        d_K = np.full(len(_MEASURES), np.nan)
+        d_K[0] = seen.scores is None
+        if seen.scores is not None:
+            d_K[1] = self._slowness(seen)
+            self._shift(seen, seen.scores[0], d_K[2:])
+        self._test.add(d_K)
+        if self._test.log_evidence >= -math.log(self.plan.alpha) and self.models.trial is self:
+            self._stop(_MEASURES[self._test.worst])
+
+    def keep(self, *, last: bool = False) -> None:
+        """Write down how the test stands, once a second; notice that another process stopped the canary."""
+        if not last and time.monotonic() < self._saved + _SAVE_SECONDS:
+            return
+        self._saved = time.monotonic()
+        if self.models.trial is self and self._place.stopped():
+            self.models.trial = None
+        try:
+            self._place.keep_wealth(self._test.log_wealth_KL)
+        except OSError as error:
+            structlog.get_logger().error("the state of the canary cannot be kept", error=str(error))
+
+    def _slowness(self, seen: Seen) -> float:
+        """Whether the canary's answer was slow, less whether one of the champion's was."""
+        if len(self._times) < _TIMES or not seen.others_seconds:
+            return math.nan
+        # What is slow was fixed before the answers that are compared by it.
+        slow, self._slow = self._slow, float(np.quantile(self._times.copy(), 0.95)) + _SLOWER_SECONDS
+        return float(seen.seconds > slow) - float(seen.others_seconds > slow)
+
+    def _shift(self, seen: Seen, own: float, d_K: np.ndarray) -> None:
+        """How both models' scores of one customer lie around the cuts; a customer counts once."""
+        customer = seen.rows.customer_ids[0]
+        who = str(seen.predictions[0] if customer is None else customer)
+        key = hashlib.blake2b(who.encode(errors="surrogatepass"), digest_size=8).digest()
+        if key in self._counted:
+            return
+        if len(self._counted) < _MOST_REMEMBERED:
+            self._counted.add(key)
+        scores = scores_by(seen.served, seen.rows)
+        if scores is None:
+            return
+        limits = (self.challenger.manifest.threshold, *CUTS), (seen.served.manifest.threshold, *CUTS)
+        moved = np.greater_equal(own, limits[0]).astype(float) - np.greater_equal(scores[0], limits[1])
+        d_K[0], d_K[1] = moved[0], -moved[0]
+        d_K[2:] = np.concatenate([moved[1:], -moved[1:]])
+
+    def _stop(self, why: str) -> None:
+        self.models.trial = None
+        self.models.counts["canary_stops"] += 1
+        log = structlog.get_logger()
+        log.error("canary stopped", why=why, model_version=self.challenger.model_version, trial=self.plan.id)
+        try:
+            self._place.stop(why)
+        except OSError as error:
+            log.error("that the canary was stopped cannot be kept", error=str(error))
+
+
+class Place:
+    """What outlives a process that runs a canary: how its test stands, and that it was stopped.
+
+    The processes of a machine share `folder`. Each keeps its own test, and takes up that of one which ended;
+    when one stops the canary, all do.
+    """
+
+    def __init__(self, folder: Path, trial: str, slot: int) -> None:
+        self._stopped = folder / f"{trial}.stopped"
+        self._wealth = folder / f"{trial}.{slot}.json"
+
+    def stopped(self) -> str:
+        """Why the canary was stopped; empty where it was not."""
+        try:
+            return self._stopped.read_text(encoding="utf-8") or "stopped"
+        except FileNotFoundError:
+            return ""
+
+    def stop(self, why: str) -> None:
+        """Stop the canary for good, in all processes."""
+        self._stopped.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self._stopped, why.encode())
+
+    def wealth(self) -> np.ndarray | None:
+        """How the test stood when it was last kept."""
+        try:
+            return np.array(json.loads(self._wealth.read_bytes()), dtype=np.float64)
+        except (OSError, ValueError):
+            return None
+
+    def keep_wealth(self, log_wealth_KL: np.ndarray) -> None:
+        """Keep how the test stands."""
+        self._wealth.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self._wealth, json.dumps(log_wealth_KL.tolist()).encode())
