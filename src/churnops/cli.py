@@ -66,6 +66,9 @@ Master = Annotated[
 RegisteredName = Annotated[str, typer.Argument(help="The data config's name, as the registry has it.")]
 Tried = Annotated[int | None, typer.Option(min=1, help="[default: the challenger]")]
 Share = Annotated[float, typer.Option(min=0.0001, max=1.0, help="Of the customers, or requests.")]
+VariantName = Annotated[
+    str, typer.Option(help="Of the SageMaker endpoint NAME, in place of a version of our own servers.")
+]
 RECIPE = Path("configs/train/mlp.toml")
 GATES = Path("configs/promotion.toml")
 SAGEMAKER = Path("configs/sagemaker.toml")
@@ -367,20 +370,34 @@ def rollback(name: RegisteredName) -> None:
 
 
 @canary_app.command("start")
-def canary_start(name: RegisteredName, version: Tried = None, share: Share = 0.05) -> None:
+def canary_start(
+    name: RegisteredName, version: Tried = None, share: Share = 0.05, variant: VariantName = ""
+) -> None:
     """Begin, with a share of the customers, the same as long as it lasts."""
-    _start_trial(name, version, share, shadow=False)
+    if variant:
+        _share_endpoint(name, variant, share)
+    else:
+        _start_trial(name, version, share, shadow=False)
 
 
 @canary_app.command("stop")
-def canary_stop(name: RegisteredName) -> None:
+def canary_stop(name: RegisteredName, variant: VariantName = "") -> None:
     """End it: the champion answers everybody."""
-    _stop_trial(name)
+    if variant:
+        _share_endpoint(name, variant, 0.0)
+    else:
+        _stop_trial(name)
 
 
 @canary_app.command("status")
-def canary_status(name: RegisteredName) -> None:
+def canary_status(
+    name: RegisteredName,
+    on: Annotated[Literal["local", "sagemaker"], typer.Option(help="Where NAME is.")] = "local",
+) -> None:
     """Say what is tried, and why it was stopped."""
+    if on == "sagemaker":
+        _share_endpoint(name)
+        return
     settings = _settings()
     from churnops.jobs.trials import status
 
@@ -525,6 +542,15 @@ def _start_trial(name: str, version: int | None, share: float, *, shadow: bool) 
     order = Order(name, version, share, shadow)
     plan = start(order, settings, at=dt.datetime.now(dt.UTC), actor=settings.actor)
     _say(f"version {plan.version} of {name}, share {plan.share:g}: servers that follow begin within seconds")
+
+
+def _share_endpoint(endpoint: str, variant: str = "", share: float = 0.0) -> None:
+    from churnops.cloud.aws import connect
+    from churnops.cloud.endpoints import give, variants
+
+    aws = connect()
+    for one in give(endpoint, variant, share, aws) if variant else variants(endpoint, aws):
+        _say(f"{one.name}: {one.share:.1%} of the requests")
 
 
 def _stop_trial(name: str) -> None:

@@ -1,5 +1,6 @@
 """`churnops serve`: a bundle behind HTTP, until told to stop."""
 
+import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -37,11 +38,18 @@ def serve_followed(name: str, alias: str, settings: Settings, host: str, port: i
     """
     cache = Cache(settings.data_dir / "serving" / name)
     follower = Follower(name, alias, registry_at(settings.mlflow_uri), cache)
+    # What ends the process once all is answered must not end it before the follower.
+    signal.signal(signal.SIGTERM, _end)
     follower.start()
     try:
         _serve(follower.models, host, port)
     finally:
         follower.close()
+
+
+def _end(number: int, frame: object) -> None:
+    del frame
+    raise SystemExit(128 + number)
 
 
 def _serve(models: Models, host: str, port: int) -> None:

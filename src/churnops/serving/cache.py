@@ -24,6 +24,7 @@ class Cache:
         self._bundles = folder / "bundles"
         self._last = folder / "last.json"
         self._slot: int | None = None
+        self._lock: int | None = None
 
     def bundle(self, registered: Registered, registry: Registry) -> Bundle:
         """A version's bundle, fetched where it is not here yet; raises BundleError if it is not whole."""
@@ -73,12 +74,20 @@ class Cache:
             slot += 1
             lock = os.open(self.folder / f".slot-{slot}", os.O_RDWR | os.O_CREAT)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held as long as the process lives
+                fcntl.flock(
+                    lock, fcntl.LOCK_EX | fcntl.LOCK_NB
+                )  # held until it is closed, or the process ends
             except BlockingIOError:
                 os.close(lock)
             else:
-                self._slot = slot
+                self._slot, self._lock = slot, lock
         return slot
+
+    def close(self) -> None:
+        """Give the number back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._slot = self._lock = None
 
 
 def _checked(folder: Path, registered: Registered) -> Bundle:

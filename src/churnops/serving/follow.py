@@ -53,6 +53,7 @@ class Follower:
             self._thread.join(timeout=5)
         if self._trial:
             self._trial.close()
+        self._cache.close()
 
     def look(self) -> None:
         """Ask the registry once, and do what it says; whatever is wrong, the current model goes on."""
