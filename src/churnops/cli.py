@@ -314,6 +314,9 @@ def serve(
     follow: Annotated[
         str, typer.Option(help="Change model whenever this alias moves.", metavar="champion")
     ] = "",
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that share the port; one for each core.")
+    ] = 1,
 ) -> None:
     """Answer POST /v1/score until told to stop."""
     if bool(name) == bool(bundle):
@@ -321,19 +324,20 @@ def serve(
     if follow and bundle:
         raise typer.BadParameter("a bundle folder is served as it is: --follow needs the name of a model")
     settings = _settings()
-    from churnops.jobs.serve import serve, serve_followed
+    from churnops.jobs.serve import Followed, serve
+    from churnops.serving.cache import place_of
     from churnops.storage import is_remote
 
+    source: Path | Followed
     if follow:
-        serve_followed(name, follow, settings, host, port)
-        return
-    if bundle and not is_remote(bundle):
-        folder = Path(bundle)
+        source = Followed(name, follow, settings.mlflow_uri, place_of(settings.data_dir, name))
+    elif bundle and not is_remote(bundle):
+        source = Path(bundle)
     else:
         from churnops.jobs.bundles import bundle_folder  # MLflow takes seconds to import
 
-        folder = bundle_folder(settings, name, bundle)
-    serve(folder, host, port)
+        source = bundle_folder(settings, name, bundle)
+    serve(source, host, port, workers=workers)
 
 
 @app.command()

@@ -1,11 +1,14 @@
 """A served bundle, in a process of its own."""
 
 import datetime as dt
+import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -18,7 +21,8 @@ _SERVE = """
 import sys
 from pathlib import Path
 from churnops.jobs.serve import serve
-serve(Path(sys.argv[1]), "127.0.0.1", 0)
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]), "127.0.0.1", 0, workers=int(sys.argv[2]) if sys.argv[2:] else 1)
 """
 
 
@@ -69,3 +73,63 @@ def test_an_address_that_cannot_be_had_is_named(folder, host, port, message):
 def test_nothing_listens_without_a_bundle(tmp_path):
     with pytest.raises(BundleError, match="not a bundle"):
         serve(tmp_path, "127.0.0.1", 0)
+
+
+def test_a_worker_that_is_killed_is_replaced(folder, tiny_bundle):
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVE, folder, "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as server:
+        url = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline().decode()).group()
+        request = {"customers": [tiny_bundle.manifest.example]}
+        assert httpx2.post(f"{url}/v1/score", json=request, timeout=60).status_code == 200
+        first = _workers(server.pid)
+        assert len(first) == 2
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        # The port stays open, so what is asked meanwhile waits for the new workers.
+        assert httpx2.post(f"{url}/v1/score", json=request, timeout=60).status_code == 200
+        assert not first & _workers(server.pid)
+        server.send_signal(signal.SIGTERM)
+        rest = server.communicate(timeout=30)[0].decode()
+    assert "Traceback" not in rest
+    assert server.returncode == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in first)
+
+
+def test_what_is_being_answered_at_the_end_is_answered(folder, tiny_bundle):
+    customers = {"customers": [tiny_bundle.manifest.example] * 1000}
+    body = json.dumps(customers).encode()
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVE, folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as server:
+        url = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline().decode()).group()
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as asked:
+            head = f"POST /v1/score HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
+            asked.sendall(head.encode() + body[:-1])
+            httpx2.get(f"{url}/livez")  # by now the first part of the request has been read
+            server.send_signal(signal.SIGTERM)
+            asked.sendall(body[-1:])
+            answer = b"".join(iter(lambda: asked.recv(1 << 20), b""))
+        server.communicate(timeout=30)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.count(b"prediction_id") == 1000
+
+
+def test_the_server_imports_nothing_heavy(folder):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom churnops.jobs import serve\n"
+        "serve._app_in(Path(sys.argv[1]))\nprint(*sorted(set(sys.argv[2:]) & sys.modules.keys()))"
+    )
+    heavy = ["torch", "tensorflow", "keras", "pyspark", "duckdb", "mlflow", "pandas", "pyarrow"]
+    heavy += ["lightgbm", "sklearn", "scipy", "onnx", "matplotlib", "boto3"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder, *heavy], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == []
+
+
+def _workers(pid: int) -> set[int]:
+    """The children of `pid` that run a server: not the helper that multiprocessing starts."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(one) for one in children if "spawn_main" in Path(f"/proc/{one}/cmdline").read_text()}

@@ -1,15 +1,18 @@
 """`churnops serve`: a bundle behind HTTP, until told to stop."""
 
-import signal
+import gc
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
 
 from churnops.bundle.bundle import read_bundle
-from churnops.config import Settings
 from churnops.errors import ConfigError
 from churnops.serving.app import create_app
 from churnops.serving.cache import Cache
@@ -22,39 +25,35 @@ _BACKLOG = 2048
 _GRACE_SECONDS = 10
 
 
-def serve(bundle_folder: Path, host: str, port: int) -> None:
+@dataclass(frozen=True)
+class Followed:
+    """The version of a model that holds an alias in the registry, whichever that is."""
+
+    name: str
+    alias: str
+    tracking_uri: str
+    folder: Path
+    """For what outlives the processes: bundles, how trials stand."""
+
+    def follower(self) -> Follower:
+        """What keeps a process up to date, not started yet."""
+        return Follower(self.name, self.alias, registry_at(self.tracking_uri), Cache(self.folder))
+
+
+def serve(source: Path | Followed, host: str, port: int, *, workers: int = 1) -> None:
     """Answer on `host`:`port` (0: any free port) until SIGINT or SIGTERM, then finish what is being answered.
 
-    The bundle is loaded, and has scored a row, before the port opens. Raises BundleError, and ConfigError
-    where the address cannot be had. There is no authentication: whoever reaches `host` may ask.
+    The bundle is loaded, and has scored a row, before the port opens. More than one of `workers` are
+    processes that share the port, each with a model of its own; one that dies is replaced. Raises
+    BundleError, and ConfigError where the address cannot be had; for what is followed RegistryError and
+    StorageError, where it cannot be had, nor was there one before. There is no authentication: whoever
+    reaches `host` may ask.
     """
-    _serve(Models(Served(read_bundle(bundle_folder))), host, port)
-
-
-def serve_followed(name: str, alias: str, settings: Settings, host: str, port: int) -> None:
-    """As `serve`, with the version of `name` that holds `alias` in the registry, whichever that is.
-
-    Raises RegistryError, StorageError or BundleError where none can be had, nor was there one before.
-    """
-    cache = Cache(settings.data_dir / "serving" / name)
-    follower = Follower(name, alias, registry_at(settings.mlflow_uri), cache)
-    # What ends the process once all is answered must not end it before the follower.
-    signal.signal(signal.SIGTERM, _end)
-    follower.start()
-    try:
-        _serve(follower.models, host, port)
-    finally:
-        follower.close()
-
-
-def _end(number: int, frame: object) -> None:
-    del frame
-    raise SystemExit(128 + number)
-
-
-def _serve(models: Models, host: str, port: int) -> None:
+    models = _models_of(source, started=workers == 1)
     config = uvicorn.Config(
-        create_app(models),
+        partial(_app_of, models) if workers == 1 else partial(_app_in, source),
+        factory=True,
+        workers=workers,
         lifespan="off",
         ws="none",
         log_config=None,
@@ -66,7 +65,32 @@ def _serve(models: Models, host: str, port: int) -> None:
     with _listener(host, port) as listener, suppress(KeyboardInterrupt):
         url = f"http://{host}:{listener.getsockname()[1]}"
         structlog.get_logger().info("serving", url=url, model_version=models.current.model_version)
-        uvicorn.Server(config).run(sockets=[listener])
+        if workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+        else:
+            Multiprocess(config, sockets=[listener]).run()
+
+
+def _models_of(source: Path | Followed, *, started: bool) -> Models:
+    if isinstance(source, Path):
+        return Models(Served(read_bundle(source)))
+    follower = source.follower()
+    if started:
+        follower.start()
+    else:
+        follower.close()
+    return follower.models
+
+
+def _app_in(source: Path | Followed) -> ASGIApp:
+    """What a worker calls when it starts."""
+    return _app_of(_models_of(source, started=True))
+
+
+def _app_of(models: Models) -> ASGIApp:
+    app = create_app(models)
+    gc.freeze()  # what is there now stays: the collector, which stops every answer, need not look at it
+    return app
 
 
 def _listener(host: str, port: int) -> socket.socket:

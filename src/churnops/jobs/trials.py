@@ -10,6 +10,7 @@ from churnops.config import Settings
 from churnops.errors import RegistryError
 from churnops.registry import audit_log
 from churnops.registry.aliases import CHALLENGER, champion, find_version, holders, model_tag, tag_model
+from churnops.serving.cache import place_of
 from churnops.serving.canary import Place
 from churnops.serving.shadow import Differences, summary
 from churnops.serving.trial import TAG, Plan, plan_of
@@ -61,14 +62,14 @@ def status(name: str, settings: Settings) -> tuple[Plan, str]:
     plan = plan_of(model_tag(settings.mlflow_uri, name, TAG) or "")
     if plan is None:
         raise RegistryError(f"nothing is tried beside the champion of {name}: churnops canary start {name}")
-    here = Place(settings.data_dir / "serving" / name / "canary", plan.id, 0).stopped()
+    here = Place(place_of(settings.data_dir, name) / "canary", plan.id, 0).stopped()
     return plan, plan.stopped or here
 
 
 def report(name: str, settings: Settings) -> tuple[Plan, Differences]:
     """What the servers of this machine found in the last trial; raises RegistryError where there is none."""
     plan, _ = status(name, settings)
-    return plan, summary(settings.data_dir / "serving" / name / "shadow", plan.id)
+    return plan, summary(place_of(settings.data_dir, name) / "shadow", plan.id)
 
 
 def _order(name: str, plan: Plan, settings: Settings, *, at: dt.datetime, actor: str) -> None:

@@ -11,10 +11,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from churnops.serving.model import Answer, Models, Served, refused
 from churnops.serving.payloads import MAX_BODY_BYTES, Fault, Faults, Scores
 from churnops.serving.request import Refusal
+from churnops.serving.together import Together
 
 SCORE = "/v1/score"
 
-_SMALL_BYTES = 32_768  # up to about 70 customers: the loop waits for them less long than a thread takes
+_SMALL_BYTES = 16_384  # some 30 customers take less than a thread
 _JSON = (b"content-type", b"application/json")
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Faults, "description": "Too many customers, or too large a body"},
@@ -27,13 +28,14 @@ def create_app(models: Models) -> ASGIApp:
 
     FastAPI does everything but what is asked all the time: the path of a score goes round it.
     """
-    around = _around(models)
+    together = Together()
+    around = _around(models, together)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != SCORE or scope["method"] != "POST":
             await around(scope, receive, send)
             return
-        answer = await _answered(models, receive)
+        answer = await _answered(models, together, receive)
         if answer is None:
             return  # nobody is left to read it
         headers = [_JSON, (b"content-length", b"%d" % len(answer.body))]
@@ -43,7 +45,7 @@ def create_app(models: Models) -> ASGIApp:
     return app
 
 
-def _around(models: Models) -> FastAPI:
+def _around(models: Models, together: Together) -> FastAPI:
     api = FastAPI(title="churnops", redoc_url=None)
 
     @api.post(SCORE, response_model=Scores, response_model_exclude_none=True, responses=_REFUSALS)
@@ -54,7 +56,7 @@ def _around(models: Models) -> FastAPI:
         Unknown categories are accepted, unknown columns are not. A request is answered or refused whole.
         """
         # Only where this app stands below a prefix of another's; elsewhere requests do not come this far.
-        status, body = await _answered(models, request.receive) or Answer(400, b"")
+        status, body = await _answered(models, together, request.receive) or Answer(400, b"")
         return Response(body, status, media_type="application/json")
 
     @api.get("/livez")
@@ -86,12 +88,13 @@ def _around(models: Models) -> FastAPI:
     return api
 
 
-async def _answered(models: Models, receive: Receive) -> Answer | None:
+async def _answered(models: Models, together: Together, receive: Receive) -> Answer | None:
     """The answer to the request whose body comes from `receive`; None where the caller has gone.
 
-    A good small request is answered at once; all others on threads, so that no request waits for them.
+    Good small requests are scored on the event loop, together; all others on threads, where none waits
+    for them.
     """
-    served = models.current
+    served, trial = models.current, models.trial
     message = await receive()
     body: bytes | bytearray = message.get("body", b"")
     if message.get("more_body", False):
@@ -106,6 +109,12 @@ async def _answered(models: Models, receive: Receive) -> Answer | None:
         return refused(Refusal(413, (large,)))
     if len(body) <= _SMALL_BYTES:
         rows = served.read_quickly(bytes(body))
-        if rows is not None:
-            return models.scored(served, rows, bytes(body))
+        if rows is not None and trial is None:
+            return served.answered(rows, await together.score(served, rows))
+        if rows is not None and trial is not None:
+            answer = trial.answer(served, rows, bytes(body))
+            if answer is None:
+                answer = served.answered(rows, await together.score(served, rows))
+                trial.watch(served, bytes(body), answer)
+            return answer
     return await run_in_threadpool(models.answer, served, bytes(body))

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from churnops.bundle.bundle import Bundle, read_bundle
@@ -16,11 +17,24 @@ from churnops.writing import write_whole
 _KEPT_BUNDLES = 5
 
 
-class Cache:
-    """A folder that outlives its processes; bundles appear in it whole."""
+def place_of(data_dir: Path, name: str) -> Path:
+    """The cache of the model `name`."""
+    return data_dir / "serving" / name
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+
+class Cache:
+    """A folder that outlives its processes; bundles appear in it whole.
+
+    `read` is how a bundle is read and checked, `make` how a model is made of it, with names to ignore.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        read: Callable[[Path], Bundle] = read_bundle,
+        make: Callable[[Bundle, frozenset[str]], Served] = lambda bundle, names: Served(bundle, names=names),
+    ) -> None:
+        self.folder, self._read, self.make = folder, read, make
         self._bundles = folder / "bundles"
         self._last = folder / "last.json"
         self._slot: int | None = None
@@ -30,7 +44,7 @@ class Cache:
         """A version's bundle, fetched where it is not here yet; raises BundleError if it is not whole."""
         folder = self._bundles / registered.model_version
         try:
-            return _checked(folder, registered)
+            return self._checked(folder, registered)
         except BundleError:  # not here yet, or damaged
             pass
         self._bundles.mkdir(parents=True, exist_ok=True)
@@ -38,7 +52,7 @@ class Cache:
             fetched = Path(unfinished, "bundle")
             fetched.mkdir()
             registry.fetch(registered.source, fetched)
-            bundle = _checked(fetched, registered)
+            bundle = self._checked(fetched, registered)
             shutil.rmtree(folder, ignore_errors=True)
             try:
                 fetched.rename(folder)
@@ -51,7 +65,7 @@ class Cache:
         """The model that was good last; None where there is none."""
         try:
             last = json.loads(self._last.read_bytes())
-            return Served(read_bundle(self._bundles / last["model_version"]), frozenset(last["names"]))
+            return self.make(self._read(self._bundles / last["model_version"]), frozenset(last["names"]))
         except (OSError, ValueError, TypeError, KeyError, BundleError):
             return None
 
@@ -89,11 +103,10 @@ class Cache:
             os.close(self._lock)
             self._slot = self._lock = None
 
-
-def _checked(folder: Path, registered: Registered) -> Bundle:
-    bundle = read_bundle(folder)
-    if bundle.manifest.content_hash != registered.content_hash:
-        raise BundleError(
-            f"{registered.source}: holds {bundle.manifest.model_version}, not {registered.model_version}"
-        )
-    return bundle
+    def _checked(self, folder: Path, registered: Registered) -> Bundle:
+        bundle = self._read(folder)
+        if bundle.manifest.content_hash != registered.content_hash:
+            raise BundleError(
+                f"{registered.source}: holds {bundle.manifest.model_version}, not {registered.model_version}"
+            )
+        return bundle

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import time
 from collections import deque
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from churnops.serving.model import Answer, Models, Served, prediction_ids
+from churnops.serving.model import Answer, Models, Served
 from churnops.serving.quick import Rows
+from churnops.serving.request import Refusal
 from churnops.serving.sequential import SequentialTest
-from churnops.serving.trial import Plan, RunningTrial, Seen, answer_by, scores_by
+from churnops.serving.trial import OK, Plan, RunningTrial, Seen, scores_by
 from churnops.writing import write_whole
 
 CUTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -39,15 +41,13 @@ class Canary(RunningTrial):
 
     What it cannot answer the champion does, and so does every request for several customers: one request has
     one model. It stops itself by a sequential test of three things: requests that only the champion could
-    answer, slow answers, and how the scores of the same customers lie. `place` is a folder for what outlives
-    the process, `slot` its number among those that share the folder.
+    answer, slow answers, and how the scores of the same customers lie.
     """
 
     def __init__(self, plan: Plan, challenger: Served, models: Models, place: "Place") -> None:
         super().__init__(plan, challenger, models)
         self._place = place
         self._times: deque[float] = deque(maxlen=_TIMES)
-        self._fresh = 0.0
         self._slow = math.inf
         self._counted: set[bytes] = set()
         self._saved = time.monotonic()
@@ -59,37 +59,37 @@ class Canary(RunningTrial):
         if log_wealth_KL is not None and log_wealth_KL.shape == self._test.log_wealth_KL.shape:
             self._test.log_wealth_KL = log_wealth_KL
 
-    def scored(self, current: Served, rows: Rows, body: bytes) -> Answer:
-        """The challenger's answer to a customer in its share, else the champion's."""
+    def answer(self, served: Served, rows: Rows, body: bytes) -> Answer | None:
+        """The challenger's answer to a customer in its share."""
         ids = rows.customer_ids
-        predictions = prediction_ids(len(ids))
-        if len(ids) > 1:
-            return answer_by(current, rows, predictions)[0]
-        begun = time.perf_counter()
-        if not self.takes(predictions[0] if ids[0] is None else str(ids[0])):
-            answer = answer_by(current, rows, predictions)[0]
-            self._fresh = time.perf_counter() - begun
-            self._times.append(self._fresh)
-            return answer
+        if len(ids) > 1 or not self.takes(os.urandom(8).hex() if ids[0] is None else str(ids[0])):
+            return None
         own = self.own_scores(body)
-        if own is None:
-            answer, scores = answer_by(current, rows, predictions)
-            if scores is not None:
-                self.put(Seen(current, rows, body, predictions, None))
-            return answer
-        answer = Answer(200, self.challenger.written(*own, predictions))
-        self.models.counts["canary_answers"] += 1
-        others, self._fresh = self._fresh, 0.0  # no time is compared twice
-        self.put(Seen(current, rows, body, predictions, own[1], time.perf_counter() - begun, others))
+        answer = Answer(OK, self.challenger.written(*own)) if own else None
+        if answer:
+            self.models.counts["canary_answers"] += 1
+        self.put(Seen(served, body, answer, rows))
         return answer
 
+    def watch(self, served: Served, body: bytes, answer: Answer) -> None:
+        """Nothing: the champion's other answers tell nothing of the canary."""
+
     def compare(self, seen: Seen) -> None:
-        """Add one request to the test, and stop the canary where that is enough."""
+        """Score the customer by both models, and stop the canary where the test says so."""
+        if seen.rows is None:
+            return
+        begun = time.perf_counter()
+        scores = scores_by(seen.served, seen.rows)
+        others_seconds = time.perf_counter() - begun
         d_K = np.full(len(_MEASURES), np.nan)
-        d_K[0] = seen.scores is None
-        if seen.scores is not None:
-            d_K[1] = self._slowness(seen)
-            self._shift(seen, seen.scores[0], d_K[2:])
+        d_K[0] = float(seen.answer is None and scores is not None)
+        own = seen.answer and self.challenger.read(seen.body)
+        if own and not isinstance(own, Refusal) and scores:
+            begun = time.perf_counter()
+            own_scores = scores_by(self.challenger, own)
+            d_K[1] = self._slowness(time.perf_counter() - begun, others_seconds)
+            if own_scores and self._is_new(seen.rows.customer_ids[0]):
+                d_K[2:] = self._shift(own_scores[0], scores[0], seen.served)
         self._test.add(d_K)
         if self._test.log_evidence >= -math.log(self.plan.alpha) and self.models.trial is self:
             self._stop(_MEASURES[self._test.worst])
@@ -106,30 +106,31 @@ class Canary(RunningTrial):
         except OSError as error:
             structlog.get_logger().error("the state of the canary cannot be kept", error=str(error))
 
-    def _slowness(self, seen: Seen) -> float:
-        """Whether the canary's answer was slow, less whether one of the champion's was."""
-        if len(self._times) < _TIMES or not seen.others_seconds:
-            return math.nan
-        # What is slow was fixed before the answers that are compared by it.
-        slow, self._slow = self._slow, float(np.quantile(self._times.copy(), 0.95)) + _SLOWER_SECONDS
-        return float(seen.seconds > slow) - float(seen.others_seconds > slow)
+    def _slowness(self, own: float, others: float) -> float:
+        """Whether the canary was slow, less whether the champion was, for the same customer."""
+        slow = self._slow
+        self._times.append(others)
+        # What is slow is fixed before the next are compared by it.
+        if len(self._times) == _TIMES:
+            self._slow = float(np.quantile(self._times, 0.95)) + _SLOWER_SECONDS
+        return float(own > slow) - float(others > slow) if math.isfinite(slow) else math.nan
 
-    def _shift(self, seen: Seen, own: float, d_K: np.ndarray) -> None:
-        """How both models' scores of one customer lie around the cuts; a customer counts once."""
-        customer = seen.rows.customer_ids[0]
-        who = str(seen.predictions[0] if customer is None else customer)
-        key = hashlib.blake2b(who.encode(errors="surrogatepass"), digest_size=8).digest()
+    def _is_new(self, customer: str | int | None) -> bool:
+        """Whether a customer's scores were not compared yet: one who comes often counts once."""
+        if customer is None:
+            return True
+        key = hashlib.blake2b(str(customer).encode(errors="surrogatepass"), digest_size=8).digest()
         if key in self._counted:
-            return
+            return False
         if len(self._counted) < _MOST_REMEMBERED:
             self._counted.add(key)
-        scores = scores_by(seen.served, seen.rows)
-        if scores is None:
-            return
-        limits = (self.challenger.manifest.threshold, *CUTS), (seen.served.manifest.threshold, *CUTS)
-        moved = np.greater_equal(own, limits[0]).astype(float) - np.greater_equal(scores[0], limits[1])
-        d_K[0], d_K[1] = moved[0], -moved[0]
-        d_K[2:] = np.concatenate([moved[1:], -moved[1:]])
+        return True
+
+    def _shift(self, own: float, other: float, served: Served) -> np.ndarray:
+        """Over which of the threshold and the cuts the score of one customer has moved, up and down."""
+        above = np.greater_equal(own, (self.challenger.manifest.threshold, *CUTS)).astype(np.float64)
+        moved = above - np.greater_equal(other, (served.manifest.threshold, *CUTS))
+        return np.concatenate([[moved[0], -moved[0]], moved[1:], -moved[1:]])
 
     def _stop(self, why: str) -> None:
         self.models.trial = None

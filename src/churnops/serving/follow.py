@@ -37,7 +37,7 @@ class Follower:
         if last is None:
             number = self._holder(registry.standing(name))
             registered = registry.version(name, number)
-            last = Served(cache.bundle(registered, registry))
+            last = cache.make(cache.bundle(registered, registry), frozenset())
             cache.keep(last)
         self.models = Models(last)
         self.look()
@@ -129,7 +129,7 @@ class Follower:
                 f"{'; '.join(faults)}. Train it with those columns; or see that callers send what it takes, "
                 f"and start again without the folder {self._cache.folder}"
             )
-        return Served(bundle, current.names)
+        return self._cache.make(bundle, current.names)
 
     def _follow_trial(self, standing: Standing) -> None:
         """Begin, go on with or end the trial that the registry orders."""

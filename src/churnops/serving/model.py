@@ -3,7 +3,6 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -30,7 +29,7 @@ class Answer(NamedTuple):
 class Served:
     """One model, ready to answer: its validators are built and the graph has run. It never changes."""
 
-    def __init__(self, bundle: Bundle, names: frozenset[str] = frozenset()) -> None:
+    def __init__(self, bundle: Bundle, *, names: frozenset[str] = frozenset()) -> None:
         """Of `names`, which callers may send, it ignores those it does not know."""
         self.bundle = bundle
         self.manifest = bundle.manifest
@@ -48,7 +47,7 @@ class Served:
     def answer(self, body: bytes) -> Answer:
         """Reads, scores and writes: the scores of every customer in the JSON `body`, or all that is wrong."""
         rows = self.read(body)
-        return refused(rows) if isinstance(rows, Refusal) else self.scored(rows)
+        return refused(rows) if isinstance(rows, Refusal) else self.answered(rows, self.score(rows))
 
     def read(self, body: bytes) -> Rows | Refusal:
         """The customers in the JSON `body`, good in every column, or every fault."""
@@ -65,27 +64,22 @@ class Served:
         """As `read`, but None where that would take long: for faults, and names that need escapes."""
         return self._quick.read(body) if self._quick else None
 
-    def scored(self, rows: Rows) -> Answer:
-        """The scores of customers that were read."""
-        scores = self.score(rows)
-        if isinstance(scores, Refusal):
-            return refused(scores)
-        return Answer(200, self.written(rows, scores, prediction_ids(len(scores))))
+    def score(self, rows: Rows) -> np.ndarray:
+        """Churn probabilities [N]; not finite where numbers are so extreme that the graph overflows."""
+        return self.bundle.score(rows.numeric_NF, rows.categorical_NC)
 
-    def score(self, rows: Rows) -> list[float] | Refusal:
-        """One score per customer; refuses those whose numbers are so extreme that the model overflows."""
-        score_N = self.bundle.score(rows.numeric_NF, rows.categorical_NC)
-        scores: list[float] = score_N.tolist()
-        if math.isfinite(sum(scores)):
-            return scores
-        extreme = np.flatnonzero(~np.isfinite(score_N)).tolist()
-        return Refusal(422, tuple(Fault(row=row, problem=_EXTREME, expected=_NEARER) for row in extreme))
+    def answered(self, rows: Rows, score_N: np.ndarray) -> Answer:
+        """What to say of customers that were read and scored."""
+        scores = checked(score_N)
+        return refused(scores) if isinstance(scores, Refusal) else Answer(200, self.written(rows, scores))
 
-    def written(self, rows: Rows, scores: Sequence[float], predictions: Sequence[str]) -> bytes:
+    def written(self, rows: Rows, scores: list[float]) -> bytes:
         """`Scores` as JSON."""
         threshold, version = self._threshold, self.model_version
         answers = []
-        for customer_id, score, prediction in zip(rows.customer_ids, scores, predictions, strict=True):
+        for customer_id, score, prediction in zip(
+            rows.customer_ids, scores, prediction_ids(len(scores)), strict=True
+        ):
             answer: dict[str, Any] = {} if customer_id is None else {"customer_id": customer_id}
             answer["score"] = score
             answer["decision"] = score >= threshold
@@ -101,10 +95,13 @@ class Served:
 
 
 class Trial(Protocol):
-    """Answers, or watches the answers, while another model is tried; see `serving.trial`."""
+    """Another model on a share of the traffic; see `serving.trial`."""
 
-    def scored(self, current: Served, rows: Rows, body: bytes) -> Answer:
-        """As `current.scored`: the answer of one model, whichever it is, for all of `rows`."""
+    def answer(self, served: Served, rows: Rows, body: bytes) -> Answer | None:
+        """Its answer to customers that `served` read from `body`; None: `served` answers."""
+
+    def watch(self, served: Served, body: bytes, answer: Answer) -> None:
+        """See how `served` answered."""
 
 
 @dataclass
@@ -115,7 +112,7 @@ class Models:
     """
 
     current: Served
-    trial: "Trial | None" = None
+    trial: Trial | None = None
     """Another model, tried on a share of the traffic."""
     state: dict[str, str] = field(default_factory=dict)
     """What `/readyz` says besides: of the registry, of a model that was refused."""
@@ -123,14 +120,27 @@ class Models:
     """What happened to models since the start, for metrics."""
 
     def answer(self, served: Served, body: bytes) -> Answer:
-        """As `served.answer`, or that of a model on trial."""
-        rows = served.read(body)
-        return refused(rows) if isinstance(rows, Refusal) else self.scored(served, rows, body)
-
-    def scored(self, served: Served, rows: Rows, body: bytes) -> Answer:
-        """The scores of customers that `served` read from `body`, by it or by the model on trial."""
+        """As `served.answer`, or the answer of the model on trial."""
         trial = self.trial
-        return trial.scored(served, rows, body) if trial else served.scored(rows)
+        if trial is None:
+            return served.answer(body)
+        rows = served.read(body)
+        if isinstance(rows, Refusal):
+            return refused(rows)
+        answer = trial.answer(served, rows, body)
+        if answer is None:
+            answer = served.answered(rows, served.score(rows))
+            trial.watch(served, body, answer)
+        return answer
+
+
+def checked(score_N: np.ndarray) -> list[float] | Refusal:
+    """The scores, unless the graph overflowed for some; those are named."""
+    scores: list[float] = score_N.tolist()
+    if math.isfinite(sum(scores)):
+        return scores
+    extreme = np.flatnonzero(~np.isfinite(score_N)).tolist()
+    return Refusal(422, tuple(Fault(row=row, problem=_EXTREME, expected=_NEARER) for row in extreme))
 
 
 def refused(refusal: Refusal) -> Answer:

@@ -1,5 +1,6 @@
 """A challenger that scores what the champion has answered, and how far the two are apart."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,25 @@ from typing import Any
 import msgspec
 import structlog
 
-from churnops.serving.model import Answer, Models, Served, prediction_ids
+from churnops.serving.model import Answer, Models, Served
 from churnops.serving.quick import Rows
-from churnops.serving.trial import Plan, RunningTrial, Seen, answer_by
+from churnops.serving.trial import OK, Plan, RunningTrial, Seen
 
 _ROTATE_BYTES = 32 << 20
 _KEPT = 4
+
+
+class _Score(msgspec.Struct):
+    score: float
+    decision: bool
+    prediction_id: str
+
+
+class _Scores(msgspec.Struct):
+    scores: list[_Score]
+
+
+_READER = msgspec.json.Decoder(_Scores)
 
 
 class Shadow(RunningTrial):
@@ -25,25 +39,24 @@ class Shadow(RunningTrial):
         self._lines: list[dict[str, object]] = []
         self._dropped = 0
 
-    def scored(self, current: Served, rows: Rows, body: bytes) -> Answer:
-        """The champion's answer."""
-        predictions = prediction_ids(len(rows.customer_ids))
-        answer, scores = answer_by(current, rows, predictions)
-        if scores is not None and self.takes(predictions[0]):
-            self._dropped += not self.put(Seen(current, rows, body, predictions, scores))
-        return answer
+    def answer(self, served: Served, rows: Rows, body: bytes) -> None:
+        """Nothing: a shadow never answers."""
+
+    def watch(self, served: Served, body: bytes, answer: Answer) -> None:
+        """Let the request wait, if it is in the share."""
+        if answer.status == OK and self.takes(os.urandom(8).hex()):
+            self._dropped += not self.put(Seen(served, body, answer))
 
     def compare(self, seen: Seen) -> None:
         """Score the request by the challenger, too."""
         own = self.own_scores(seen.body)
         models = {"champion": seen.served.model_version, "challenger": self.challenger.model_version}
-        limit, own_limit = seen.served.manifest.threshold, self.challenger.manifest.threshold
-        own_scores = own[1] if own else [None] * len(seen.predictions)
-        for prediction, score, other in zip(seen.predictions, seen.scores or (), own_scores, strict=True):
-            line: dict[str, object] = {"prediction_id": prediction, **models, "score": score}
-            if other is not None:
-                flipped = (score >= limit) != (other >= own_limit)
-                line |= {"challenger_score": other, "flipped": flipped}
+        limit = self.challenger.manifest.threshold
+        given = _READER.decode(seen.answer.body).scores if seen.answer else ()
+        for row, score in zip(given, own[1] if own else [None] * len(given), strict=True):
+            line: dict[str, object] = {"prediction_id": row.prediction_id, **models, "score": row.score}
+            if score is not None:
+                line |= {"challenger_score": score, "flipped": row.decision != (score >= limit)}
             self._lines.append(line)
 
     def keep(self, *, last: bool = False) -> None:

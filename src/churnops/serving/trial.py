@@ -7,7 +7,6 @@ import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,13 +15,14 @@ from pydantic import Field, ValidationError
 
 from churnops.bundle.bundle import GRAPH_FAULTS
 from churnops.config import FrozenModel
-from churnops.serving.model import Answer, Models, Served, refused
+from churnops.serving.model import Answer, Models, Served, checked
 from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal
 
 TAG = "churnops.trial"
 """The tag of a registered model that holds its `Plan`."""
 
+OK = 200
 _MOST_WAITING = 2000
 _MOST_WAITING_BYTES = 8 << 20
 _LOOK_SECONDS = 0.05
@@ -63,15 +63,12 @@ class Seen:
     """One request that was answered, to be compared."""
 
     served: Served
-    """The champion then."""
-    rows: Rows
+    """The current model then."""
     body: bytes
-    predictions: Sequence[str]
-    scores: Sequence[float] | None
-    """Those sent: the champion's beside a shadow, else the canary's. None: the canary had none."""
-    seconds: float = 0.0
-    """What the canary took, and what the champion took for another; 0: not known."""
-    others_seconds: float = 0.0
+    answer: Answer | None = None
+    """What was answered; None where the canary had no answer, and the current model had to give one."""
+    rows: Rows | None = None
+    """The customers, as the current model read them; None where nothing but the answer is compared."""
 
 
 class RunningTrial(ABC):
@@ -86,8 +83,12 @@ class RunningTrial(ABC):
         self._thread = threading.Thread(target=self._keep_working, name="trial", daemon=True)
 
     @abstractmethod
-    def scored(self, current: Served, rows: Rows, body: bytes) -> Answer:
-        """The answer to a request, all of it by one of the two models."""
+    def answer(self, served: Served, rows: Rows, body: bytes) -> Answer | None:
+        """The challenger's answer; None: `served` answers, which read `rows` from `body`."""
+
+    @abstractmethod
+    def watch(self, served: Served, body: bytes, answer: Answer) -> None:
+        """See how `served` answered."""
 
     @abstractmethod
     def compare(self, seen: Seen) -> None:
@@ -132,7 +133,7 @@ class RunningTrial(ABC):
             self._waiting.append(seen)
             return True
 
-    def own_scores(self, body: bytes) -> tuple[Rows, Sequence[float]] | None:
+    def own_scores(self, body: bytes) -> tuple[Rows, list[float]] | None:
         """What the challenger reads and scores; None where it refuses or fails, which is counted."""
         rows = self.challenger.read(body)
         scores = None if isinstance(rows, Refusal) else scores_by(self.challenger, rows)
@@ -149,20 +150,10 @@ class RunningTrial(ABC):
         self.keep(last=True)
 
 
-def answer_by(
-    served: Served, rows: Rows, predictions: Sequence[str]
-) -> tuple[Answer, Sequence[float] | None]:
-    """An answer, and the scores in it, if it is not a refusal."""
-    scores = served.score(rows)
-    if isinstance(scores, Refusal):
-        return refused(scores), None
-    return Answer(200, served.written(rows, scores, predictions)), scores
-
-
-def scores_by(served: Served, rows: Rows) -> Sequence[float] | None:
+def scores_by(served: Served, rows: Rows) -> list[float] | None:
     """None where the model has no scores for them, or fails."""
     try:
-        scores = served.score(rows)
+        scores = checked(served.score(rows))
     except GRAPH_FAULTS as error:
         structlog.get_logger().error("a model failed", model_version=served.model_version, error=str(error))
         return None
