@@ -41,27 +41,23 @@ class Load:
 
     async def _ask(self, number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        while not self._ended.is_set():
-            number += 1
-            body = self.bodies[number % len(self.bodies)]
-            try:
-                writer.write(
-                    b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b"
-                    % (len(body), body)
-                )
+        try:
+            while not self._ended.is_set():
+                number += 1
+                body = self.bodies[number % len(self.bodies)]
+                head = b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+                writer.write(head + body)
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-                answer = await reader.readexactly(length)
-            except asyncio.IncompleteReadError as error:
-                self.closed += 1
-                if error.partial:
-                    self.wrong.append(f"half an answer: {error.partial!r}")
-                return
-            except ConnectionError:
-                self.closed += 1
-                return
-            self._look(head, answer)
-        writer.close()
+                self._look(head, await reader.readexactly(length))
+        except asyncio.IncompleteReadError as error:
+            self.closed += 1
+            if error.partial:
+                self.wrong.append(f"half an answer: {error.partial!r}")
+        except ConnectionError:
+            self.closed += 1
+        finally:
+            writer.close()
 
     def _look(self, head: bytes, answer: bytes) -> None:
         self.answered += 1

@@ -1,5 +1,6 @@
 """A server under load, whose model changes again and again: nobody who asks notices."""
 
+import datetime as dt
 import json
 import os
 import re
@@ -16,11 +17,14 @@ import msgspec
 import pytest
 from builders import COLUMNS, make_bundle
 from command import CHURNOPS, churnops, environment
-from comparisons import make_comparison
+from comparisons import NOON, make_comparison
 from load import Load
 
 from churnops.bundle.bundle import Bundle, write_bundle
 from churnops.config import Settings
+from churnops.jobs import trials
+from churnops.jobs.rollback import roll_back
+from churnops.jobs.trials import Order
 from churnops.registry.aliases import Version, make_champion
 from churnops.registry.tracking import CandidateRun, record
 from churnops.serving.model import Served
@@ -29,6 +33,9 @@ pytestmark = pytest.mark.servers
 
 REQUESTS = int(os.environ.get("CHURN_TEST_REQUESTS", "100000"))
 CUSTOMERS = 64
+DAY = dt.timedelta(days=1)
+PLAN = COLUMNS[3].model_copy(update={"name": "plan"})
+"""A name without quotation marks, so that requests are read quickly."""
 _PATIENCE_SECONDS = 60
 
 
@@ -38,14 +45,14 @@ def settings(tmp_path, tracking_uri):
 
 
 def customer(number: int) -> dict[str, object]:
-    plan = COLUMNS[3].levels[number % 2]
-    return {"customer_id": number, "tenure months": number, '1st "plan"': plan, "city_tier": "2"}
+    plan = PLAN.levels[number % 2]
+    return {"customer_id": number, "tenure months": number, "plan": plan, "city_tier": "2"}
 
 
 def register(folder: Path, settings: Settings, *, steeper: float = 1.0) -> tuple[Version, Bundle]:
     """A version whose scores are its own."""
     tenure = COLUMNS[0].model_copy(update={"maximum": COLUMNS[0].maximum / steeper})
-    bundle = make_bundle([tenure, *COLUMNS[1:]], name=folder.name, candidate="torch")
+    bundle = make_bundle([tenure, *COLUMNS[1:3], PLAN, COLUMNS[4]], name=folder.name, candidate="torch")
     written = write_bundle(bundle, folder / f"bundle-{steeper}")
     plain = {"candidates": (CandidateRun("torch", {}),), "files": (), "bundle": written}
     return record(make_comparison(folder, steeper, **plain), settings).version, bundle
@@ -103,19 +110,20 @@ def test_swaps_rollbacks_and_canaries_under_load_fail_and_mix_nothing(tmp_path, 
     name, log = old.name, tmp_path / "log"
     make_champion(settings.mlflow_uri, old)
     expected = {bundle.manifest.model_version: scores_of(bundle) for bundle in (old_bundle, new_bundle)}
-    where = {"data_dir": settings.data_dir, "tracking_uri": settings.tracking_uri}
     with served(settings, name, log) as (process, port), Load(port, bodies(), expected) as load:
         rounds = 0
         while load.answered < REQUESTS:
             make_champion(settings.mlflow_uri, new)
             until(lambda: ready(port)["model_version"] == new.model_version)
-            churnops("rollback", name, **where)
+            roll_back(name, settings, at=NOON, actor="anna")
             until(lambda: ready(port)["model_version"] == old.model_version)
-            churnops("canary", "start", name, "--version", new.number, "--share", 0.3, **where)
+            trials.start(
+                Order(name, new.number, 0.3, shadow=False), settings, at=NOON + rounds * DAY, actor="anna"
+            )
             until(lambda: "as canary" in ready(port).get("trial", ""))
             before = load.by_version[new.model_version]
             until(lambda before=before: load.by_version[new.model_version] > before + 200)
-            churnops("canary", "stop", name, **where)
+            trials.stop(name, settings, at=NOON, actor="anna")
             until(lambda: "stopped" in ready(port).get("trial", ""))
             rounds += 1
         assert load.closed == 0
@@ -186,6 +194,7 @@ def test_a_killed_server_starts_again_on_the_last_good_model_and_its_stopped_can
         process.kill()
         process.wait()
     assert "stopped: scores" in churnops("canary", "status", old.name, **where).stdout
+    assert "is its first champion" in churnops("rollback", old.name, expect=3, **where).stderr
     with served(settings, old.name, log) as (_, port):
         assert "stopped: scores" in ready(port)["trial"]
     nowhere = settings.model_copy(update={"tracking_uri": f"sqlite:///{tmp_path}/gone.db"})
