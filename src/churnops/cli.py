@@ -33,13 +33,13 @@ lake_app = typer.Typer(
 )
 app.add_typer(lake_app, name="lake")
 canary_app = typer.Typer(
-    help="Let another version answer a share of the customers; it is stopped where it harms.",
+    help="Let another version answer a share of the customers.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 app.add_typer(canary_app, name="canary")
 shadow_app = typer.Typer(
-    help="Let another version score a share of the requests again, unseen.",
+    help="Let another version score some requests, unseen.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -365,7 +365,7 @@ def promote(
 
 @app.command()
 def rollback(name: RegisteredName) -> None:
-    """Make the champion before serve again; servers that follow change within seconds."""
+    """Make the champion before serve again; servers follow in seconds."""
     settings = _settings()
     from churnops.jobs.rollback import roll_back
 
