@@ -69,7 +69,10 @@ class Follower:
             self._tell("refused", "")
         else:
             self._change_to(number)
-        self._follow_trial(standing)
+        try:
+            self._follow_trial(standing)
+        except OSError as error:
+            self._tell("trial", f"cannot be followed: {error}")
 
     def _keep_looking(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
