@@ -105,7 +105,7 @@ class RunningTrial(ABC):
     def close(self) -> None:
         """Compare what still waits, and end."""
         self._ended.set()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+        if self._thread.is_alive():
             self._thread.join(timeout=5)
 
     def work(self) -> None:
