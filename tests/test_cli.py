@@ -20,6 +20,9 @@ VERBS = (
     "score",
     "serve",
     "promote",
+    "rollback",
+    "canary",
+    "shadow",
     "publish",
     "lake",
 )

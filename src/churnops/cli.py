@@ -32,6 +32,18 @@ lake_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(lake_app, name="lake")
+canary_app = typer.Typer(
+    help="Let another version answer a share of the customers.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(canary_app, name="canary")
+shadow_app = typer.Typer(
+    help="Let another version score some requests, unseen.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(shadow_app, name="shadow")
 
 ConfigFile = Annotated[Path, typer.Argument(help="A file of configs/data/, as `churnops init` writes it.")]
 AsOf = Annotated[
@@ -50,6 +62,12 @@ EngineName = Annotated[
 Master = Annotated[
     str | None,
     typer.Option("--master", help="Of Spark: spark://host:7077; under spark-submit ''. [default: local[*]]"),
+]
+RegisteredName = Annotated[str, typer.Argument(help="The data config's name, as the registry has it.")]
+Tried = Annotated[int | None, typer.Option(min=1, help="[default: the challenger]")]
+Share = Annotated[float, typer.Option(min=0.0001, max=1.0, help="Of the customers, or requests.")]
+VariantName = Annotated[
+    str, typer.Option(help="Of the SageMaker endpoint NAME, in place of a version of our own servers.")
 ]
 RECIPE = Path("configs/train/mlp.toml")
 GATES = Path("configs/promotion.toml")
@@ -293,6 +311,9 @@ def serve(
     bundle: Annotated[str | None, typer.Option(help="... or this bundle folder, here or on S3.")] = None,
     host: Annotated[str, typer.Option(help="There is no login: keep it on this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 8000,
+    follow: Annotated[
+        str, typer.Option(help="Change model whenever this alias moves.", metavar="champion")
+    ] = "",
     workers: Annotated[
         int, typer.Option(min=1, max=256, help="Processes that share the port; one for each core.")
     ] = 1,
@@ -300,17 +321,23 @@ def serve(
     """Answer POST /v1/score until told to stop."""
     if bool(name) == bool(bundle):
         raise typer.BadParameter("name a data config whose champion to serve, or a folder with --bundle")
+    if follow and bundle:
+        raise typer.BadParameter("a bundle folder is served as it is: --follow needs the name of a model")
     settings = _settings()
-    from churnops.jobs.serve import serve
+    from churnops.jobs.serve import Followed, serve
+    from churnops.serving.cache import place_of
     from churnops.storage import is_remote
 
-    if bundle and not is_remote(bundle):
-        folder = Path(bundle)
+    source: Path | Followed
+    if follow:
+        source = Followed(name, follow, settings.mlflow_uri, place_of(settings.data_dir, name))
+    elif bundle and not is_remote(bundle):
+        source = Path(bundle)
     else:
         from churnops.jobs.bundles import bundle_folder  # MLflow takes seconds to import
 
-        folder = bundle_folder(settings, name, bundle)
-    serve(folder, host, port, workers=workers)
+        source = bundle_folder(settings, name, bundle)
+    serve(source, host, port, workers=workers)
 
 
 @app.command()
@@ -334,6 +361,79 @@ def promote(
         _say(f"  - {reason}")
     if not decision.promoted:
         raise typer.Exit(1)
+
+
+@app.command()
+def rollback(name: RegisteredName) -> None:
+    """Make the champion before serve again; servers follow in seconds."""
+    settings = _settings()
+    from churnops.jobs.rollback import roll_back
+
+    left, now = roll_back(name, settings, at=dt.datetime.now(dt.UTC), actor=settings.actor)
+    _say(f"version {now.number} of {name} is champion again: {now.model_version}, not {left.model_version}")
+
+
+@canary_app.command("start")
+def canary_start(
+    name: RegisteredName, version: Tried = None, share: Share = 0.05, variant: VariantName = ""
+) -> None:
+    """Begin, with a share of the customers, the same as long as it lasts."""
+    if variant:
+        _share_endpoint(name, variant, share)
+    else:
+        _start_trial(name, version, share, shadow=False)
+
+
+@canary_app.command("stop")
+def canary_stop(name: RegisteredName, variant: VariantName = "") -> None:
+    """End it: the champion answers everybody."""
+    if variant:
+        _share_endpoint(name, variant, 0.0)
+    else:
+        _stop_trial(name)
+
+
+@canary_app.command("status")
+def canary_status(
+    name: RegisteredName,
+    on: Annotated[Literal["local", "sagemaker"], typer.Option(help="Where NAME is.")] = "local",
+) -> None:
+    """Say what is tried, and why it was stopped."""
+    if on == "sagemaker":
+        _share_endpoint(name)
+        return
+    settings = _settings()
+    from churnops.jobs.trials import status
+
+    plan, stopped = status(name, settings)
+    kind = "shadow" if plan.shadow else "canary"
+    _say(f"version {plan.version} of {name} as {kind}, share {plan.share:g}")
+    _say(f"stopped: {stopped}" if stopped else "goes on")
+
+
+@shadow_app.command("start")
+def shadow_start(name: RegisteredName, version: Tried = None, share: Share = 0.05) -> None:
+    """Begin, with a share of the requests."""
+    _start_trial(name, version, share, shadow=True)
+
+
+@shadow_app.command("stop")
+def shadow_stop(name: RegisteredName) -> None:
+    """End it."""
+    _stop_trial(name)
+
+
+@shadow_app.command("report")
+def shadow_report(name: RegisteredName) -> None:
+    """Say how far the scores of the two versions are apart, by what the servers here wrote down."""
+    settings = _settings()
+    from churnops.jobs.trials import report
+
+    plan, found = report(name, settings)
+    _say(f"version {plan.version} beside the champion of {name}: {found.compared:,} customers compared")
+    _say(f"difference of scores: mean {found.mean:+.6f}, absolute {found.mean_absolute:.6f}")
+    _say(f"largest {found.largest:.6f}; {found.flips:,} decided otherwise")
+    _say(f"{found.failures:,} it could not score; {found.dropped:,} requests left out under load")
 
 
 @app.command()
@@ -437,6 +537,32 @@ def main() -> None:
 
 def _say(text: str) -> None:
     typer.echo(text)
+
+
+def _start_trial(name: str, version: int | None, share: float, *, shadow: bool) -> None:
+    settings = _settings()
+    from churnops.jobs.trials import Order, start
+
+    order = Order(name, version, share, shadow)
+    plan = start(order, settings, at=dt.datetime.now(dt.UTC), actor=settings.actor)
+    _say(f"version {plan.version} of {name}, share {plan.share:g}: servers that follow begin within seconds")
+
+
+def _share_endpoint(endpoint: str, variant: str = "", share: float = 0.0) -> None:
+    from churnops.cloud.aws import connect
+    from churnops.cloud.endpoints import give, variants
+
+    aws = connect()
+    for one in give(endpoint, variant, share, aws) if variant else variants(endpoint, aws):
+        _say(f"{one.name}: {one.share:.1%} of the requests")
+
+
+def _stop_trial(name: str) -> None:
+    settings = _settings()
+    from churnops.jobs.trials import stop
+
+    plan = stop(name, settings, at=dt.datetime.now(dt.UTC), actor=settings.actor)
+    _say(f"version {plan.version} of {name}: stopped ({plan.stopped})")
 
 
 def _names(listed: str) -> list[str]:

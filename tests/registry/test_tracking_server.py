@@ -16,10 +16,15 @@ from comparisons import NOON, make_comparison
 
 from churnops.bundle.bundle import read_bundle
 from churnops.config import Settings
+from churnops.jobs import trials
 from churnops.jobs.promote import Decision, promote
-from churnops.registry.aliases import champion, fetch_bundle
+from churnops.registry.aliases import champion, fetch_bundle, make_champion
 from churnops.registry.promotion import Gates
-from churnops.registry.tracking import record
+from churnops.registry.tracking import CandidateRun, record
+from churnops.serving.cache import Cache
+from churnops.serving.canary import Place
+from churnops.serving.follow import Follower
+from churnops.serving.registered import registry_at
 
 START_SECONDS = 90
 
@@ -96,3 +101,28 @@ def test_a_server_keeps_what_a_database_keeps(
     assert bundle == read_bundle(comparison.bundle)
     assert champion(server, "nobody") is None
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.e2e
+def test_a_server_follows_it_without_mlflow_and_tells_it_of_a_stopped_canary(
+    server: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path / "our data", tracking_uri=server)
+    plain = {"candidates": (CandidateRun("torch", {}),), "files": ()}
+    old, new = (record(make_comparison(tmp_path, mark, **plain), settings).version for mark in (0.3, 0.7))
+    make_champion(server, old)
+    cache = Cache(settings.data_dir / "serving" / old.name)
+    follower = Follower(old.name, "champion", registry_at(server), cache)
+    assert follower.models.current.model_version == old.model_version
+    plan = trials.start(trials.Order(old.name, new.number, 0.5, False), settings, at=NOON, actor="anna")
+    follower.look()
+    assert follower.models.trial is not None
+    Place(cache.folder / "canary", plan.id, 0).stop("it harms")
+    follower.look()
+    assert follower.models.trial is None
+    elsewhere = settings.model_copy(update={"data_dir": tmp_path / "another machine"})
+    assert trials.status(old.name, elsewhere)[1] == "it harms"
+    make_champion(server, new)
+    follower.look()
+    assert follower.models.current.model_version == new.model_version
+    follower.close()

@@ -31,7 +31,7 @@ _SUM_TOLERANCE = 1e-4
 _ROWS_AT_ONCE = 4096  # of those scored for reasons: bounds memory
 
 # What ONNX Runtime raises for a graph it cannot open or cannot feed; they share no base.
-_GRAPH_FAULTS = (
+GRAPH_FAULTS = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
@@ -141,7 +141,7 @@ def read_bundle(folder: Path) -> Bundle:
     bundle = Bundle(manifest, model, reasons)
     try:
         score_N = bundle.score_rows([bundle.manifest.example])
-    except _GRAPH_FAULTS as error:
+    except GRAPH_FAULTS as error:
         raise BundleError(f"{folder}: {MODEL_FILE} does not take what its manifest says: {error}") from error
     if score_N.shape != (1,) or not 0 <= score_N[0] <= 1:
         raise BundleError(f"{folder}: {MODEL_FILE} gives {score_N} for one row, not one probability")

@@ -3,6 +3,7 @@
 import gc
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,27 +12,46 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
-from churnops.bundle.bundle import Bundle, read_bundle
+from churnops.bundle.bundle import read_bundle
 from churnops.errors import ConfigError
 from churnops.serving.app import create_app
+from churnops.serving.cache import Cache
+from churnops.serving.follow import Follower
 from churnops.serving.model import Models, Served
+from churnops.serving.registered import registry_at
 
 _PORTS = range(65_536)
 _BACKLOG = 2048
 _GRACE_SECONDS = 10
 
 
-def serve(bundle_folder: Path, host: str, port: int, *, workers: int = 1) -> None:
+@dataclass(frozen=True)
+class Followed:
+    """The version of a model that holds an alias in the registry, whichever that is."""
+
+    name: str
+    alias: str
+    tracking_uri: str
+    folder: Path
+    """For what outlives the processes: bundles, how trials stand."""
+
+    def follower(self) -> Follower:
+        """What keeps a process up to date, not started yet."""
+        return Follower(self.name, self.alias, registry_at(self.tracking_uri), Cache(self.folder))
+
+
+def serve(source: Path | Followed, host: str, port: int, *, workers: int = 1) -> None:
     """Answer on `host`:`port` (0: any free port) until SIGINT or SIGTERM, then finish what is being answered.
 
     The bundle is loaded, and has scored a row, before the port opens. More than one of `workers` are
     processes that share the port, each with a model of its own; one that dies is replaced. Raises
-    BundleError, and ConfigError where the address cannot be had. There is no authentication: whoever reaches
-    `host` may ask.
+    BundleError, and ConfigError where the address cannot be had; for what is followed RegistryError and
+    StorageError, where it cannot be had, nor was there one before. There is no authentication: whoever
+    reaches `host` may ask.
     """
-    bundle = read_bundle(bundle_folder)
+    models = _models_of(source, started=workers == 1)
     config = uvicorn.Config(
-        partial(_app_of, bundle) if workers == 1 else partial(_app_in, bundle_folder),
+        partial(_app_of, models) if workers == 1 else partial(_app_in, source),
         factory=True,
         workers=workers,
         lifespan="off",
@@ -44,20 +64,31 @@ def serve(bundle_folder: Path, host: str, port: int, *, workers: int = 1) -> Non
     )
     with _listener(host, port) as listener, suppress(KeyboardInterrupt):
         url = f"http://{host}:{listener.getsockname()[1]}"
-        structlog.get_logger().info("serving", url=url, model_version=bundle.manifest.model_version)
+        structlog.get_logger().info("serving", url=url, model_version=models.current.model_version)
         if workers == 1:
             uvicorn.Server(config).run(sockets=[listener])
         else:
             Multiprocess(config, sockets=[listener]).run()
 
 
-def _app_in(bundle_folder: Path) -> ASGIApp:
+def _models_of(source: Path | Followed, *, started: bool) -> Models:
+    if isinstance(source, Path):
+        return Models(Served(read_bundle(source)))
+    follower = source.follower()
+    if started:
+        follower.start()
+    else:
+        follower.close()
+    return follower.models
+
+
+def _app_in(source: Path | Followed) -> ASGIApp:
     """What a worker calls when it starts."""
-    return _app_of(read_bundle(bundle_folder))
+    return _app_of(_models_of(source, started=True))
 
 
-def _app_of(bundle: Bundle) -> ASGIApp:
-    app = create_app(Models(Served(bundle)))
+def _app_of(models: Models) -> ASGIApp:
+    app = create_app(models)
     gc.freeze()  # what is there now stays: the collector, which stops every answer, need not look at it
     return app
 

@@ -141,6 +141,32 @@ def make_champion(uri: str, version: Version) -> None:
         client.set_registered_model_alias(version.name, CHAMPION, number)
 
 
+def previous_champion(uri: str, version: Version) -> Version | None:
+    """Whom a champion replaced; None for the first."""
+    with connect(uri) as client:
+        number = client.get_model_version(version.name, str(version.number)).tags.get(PREVIOUS_CHAMPION)
+        return _version(client.get_model_version(version.name, number)) if number else None
+
+
+def restore_champion(uri: str, version: Version) -> None:
+    """Move the alias `champion` back to a version that held it: whom that one replaced stays known."""
+    with connect(uri) as client:
+        client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
+
+
+def model_tag(uri: str, name: str, key: str) -> str | None:
+    """What stands on the model `name`, not on one of its versions; None where nothing does."""
+    with connect(uri) as client:
+        model = _model(client, name)
+        return model.tags.get(key) if model else None
+
+
+def tag_model(uri: str, name: str, key: str, value: str) -> None:
+    """Tag the model `name`, in place of what stood there."""
+    with connect(uri) as client:
+        client.set_registered_model_tag(name, key, value)
+
+
 def _model(client: MlflowClient, name: str) -> RegisteredModel | None:
     try:
         return client.get_registered_model(name)

@@ -38,7 +38,7 @@ def create_app(models: Models) -> ASGIApp:
         if scope["type"] != "http" or scope["path"] != SCORE or scope["method"] != "POST":
             await around(scope, receive, send)
             return
-        answer = await _answered(models.current, together, receive)
+        answer = await _answered(models, together, receive)
         if answer is None:
             return  # nobody is left to read it
         headers = [_JSON, (b"content-length", b"%d" % len(answer.body))]
@@ -59,7 +59,7 @@ def _around(models: Models, together: Together) -> FastAPI:
         Unknown categories are accepted, unknown columns are not. A request is answered or refused whole.
         """
         # Only where this app stands below a prefix of another's; elsewhere requests do not come this far.
-        status, body = await _answered(models.current, together, request.receive) or Answer(400, b"")
+        status, body = await _answered(models, together, request.receive) or Answer(400, b"")
         return Response(body, status, media_type="application/json")
 
     @api.get("/livez")
@@ -72,7 +72,7 @@ def _around(models: Models, together: Together) -> FastAPI:
         """Whether the model answers: scores one made-up customer."""
         served = models.current
         served.bundle.score_rows([served.manifest.example])
-        return {"status": "ready", "model_version": served.model_version}
+        return {"status": "ready", "model_version": served.model_version, **models.state}
 
     @api.get("/v1/model")
     async def model() -> dict[str, Any]:
@@ -95,12 +95,13 @@ def _around(models: Models, together: Together) -> FastAPI:
     return api
 
 
-async def _answered(served: Served, together: Together, receive: Receive) -> Answer | None:
+async def _answered(models: Models, together: Together, receive: Receive) -> Answer | None:
     """The answer to the request whose body comes from `receive`; None where the caller has gone.
 
     Good small requests are scored on the event loop, together; all others on threads, where none waits
     for them.
     """
+    served, trial = models.current, models.trial
     message = await receive()
     body: bytes | bytearray = message.get("body", b"")
     if message.get("more_body", False):
@@ -115,6 +116,12 @@ async def _answered(served: Served, together: Together, receive: Receive) -> Ans
         return refused(Refusal(413, (large,)))
     if len(body) <= _SMALL_BYTES:
         rows = served.read_quickly(bytes(body))
-        if rows is not None:
+        if rows is not None and trial is None:
             return served.answered(rows, await together.score(served, rows))
-    return await run_in_threadpool(served.answer, bytes(body))
+        if rows is not None and trial is not None:
+            answer = trial.answer(served, rows, bytes(body))
+            if answer is None:
+                answer = served.answered(rows, await together.score(served, rows))
+                trial.watch(served, bytes(body), answer)
+            return answer
+    return await run_in_threadpool(models.answer, served, bytes(body))

@@ -2,9 +2,10 @@
 
 import math
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -28,13 +29,19 @@ class Answer(NamedTuple):
 class Served:
     """One model, ready to answer: its validators are built and the graph has run. It never changes."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, *, names: frozenset[str] = frozenset()) -> None:
+        """Of `names`, which callers may send, it ignores those it does not know."""
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.model_version = bundle.manifest.model_version
         self._threshold = bundle.manifest.threshold
-        self._reader = RequestReader(bundle.manifest)
-        self._quick = QuickReader.of(bundle.manifest)
+        known = {*(column.name for column in self.manifest.inputs), *self.manifest.ignored_columns}
+        self.names = names | known
+        """The columns that callers may send."""
+        ignored = (*self.manifest.ignored_columns, *sorted(names - known))
+        asked = self.manifest.model_copy(update={"ignored_columns": ignored})
+        self._reader = RequestReader(asked)
+        self._quick = QuickReader.of(asked)
         self.answer(msgspec.json.encode({"customers": [bundle.manifest.example]}))
 
     def answer(self, body: bytes) -> Answer:
@@ -91,6 +98,16 @@ class Served:
         return self._reader.openapi()
 
 
+class Trial(Protocol):
+    """Another model on a share of the traffic; see `serving.trial`."""
+
+    def answer(self, served: Served, rows: Rows, body: bytes) -> Answer | None:
+        """Its answer to customers that `served` read from `body`; None: `served` answers."""
+
+    def watch(self, served: Served, body: bytes, answer: Answer) -> None:
+        """See how `served` answered."""
+
+
 @dataclass
 class Models:
     """Which model answers now. A request takes `current` once, when it begins, and uses no other.
@@ -99,6 +116,26 @@ class Models:
     """
 
     current: Served
+    trial: Trial | None = None
+    """Another model, tried on a share of the traffic."""
+    state: dict[str, str] = field(default_factory=dict)
+    """What `/readyz` says besides: of the registry, of a model that was refused."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """What happened to models since the start, for metrics."""
+
+    def answer(self, served: Served, body: bytes) -> Answer:
+        """As `served.answer`, or the answer of the model on trial."""
+        trial = self.trial
+        if trial is None:
+            return served.answer(body)
+        rows = served.read(body)
+        if isinstance(rows, Refusal):
+            return refused(rows)
+        answer = trial.answer(served, rows, body)
+        if answer is None:
+            answer = served.answered(rows, served.score(rows))
+            trial.watch(served, body, answer)
+        return answer
 
 
 def checked(score_N: np.ndarray) -> list[float] | Refusal:

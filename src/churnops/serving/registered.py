@@ -1,0 +1,210 @@
+"""Reading MLflow's registry without MLflow, which would take a server seconds to import and twice its memory.
+
+A tracking server is asked over its REST API, a local SQLite is read, never written.
+"""
+
+import base64
+import json
+import os
+import shutil
+import sqlite3
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Protocol
+
+from churnops.errors import ConfigError, RegistryError
+from churnops.storage import Storage, is_remote
+
+_SECONDS = 5
+_SQLITE = "sqlite:///"
+_BY_SERVER = "mlflow-artifacts"
+_FILES = f"{_BY_SERVER}/artifacts"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the registry says of a model now."""
+
+    aliases: Mapping[str, int]
+    """Alias -> version."""
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One version, as `registry.aliases` registered it."""
+
+    number: int
+    model_version: str
+    content_hash: str
+    source: str
+    """Where its bundle lies."""
+
+
+class Registry(Protocol):
+    """A tracking server or a local database. All methods raise RegistryError where it does not answer."""
+
+    def standing(self, name: str) -> Standing:
+        """Aliases and tags of the model `name`."""
+
+    def version(self, name: str, number: int) -> Registered:
+        """Version `number` of the model `name`."""
+
+    def fetch(self, source: str, to: Path) -> None:
+        """Bring the files of a version's bundle into the folder `to`."""
+
+    def tag(self, name: str, key: str, value: str) -> bool:
+        """Tag the model `name`; False where only MLflow's own tools may write."""
+
+
+def registry_at(uri: str) -> Registry:
+    """The registry at an MLflow tracking URI; raises ConfigError for one that cannot be followed."""
+    if uri.startswith(("http://", "https://")):
+        return _Server(uri)
+    if uri.startswith(_SQLITE):
+        return _Database(Path(uri.removeprefix(_SQLITE)))
+    kind = uri.partition(":")[0]
+    raise ConfigError(
+        "CHURNOPS_TRACKING_URI",
+        [f"a server follows a tracking server (http://, https://) or a local SQLite, not {kind}"],
+    )
+
+
+class _Server:
+    def __init__(self, uri: str) -> None:
+        parts = urllib.parse.urlsplit(uri)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+        self._base = f"{parts.scheme}://{host}{port}{parts.path}".rstrip("/")
+        self._headers = {"Content-Type": "application/json"} | _login(parts)
+
+    def standing(self, name: str) -> Standing:
+        model = self._asked("mlflow/registered-models/get", "registered_model", name=name)
+        aliases = {one["alias"]: int(one["version"]) for one in model.get("aliases", ())}
+        return Standing(aliases, _tags(model))
+
+    def version(self, name: str, number: int) -> Registered:
+        asked = {"name": name, "version": str(number)}
+        found = self._asked("mlflow/model-versions/get", "model_version", **asked)
+        return _registered(name, number, _tags(found), found.get("source"))
+
+    def fetch(self, source: str, to: Path) -> None:
+        parts = urllib.parse.urlsplit(source)
+        if parts.scheme != _BY_SERVER:
+            _fetch(source, to)
+            return
+        path = parts.path.strip("/")
+        for file in self._asked(_FILES, "files", path=path):
+            name = Path(file["path"]).name
+            with (
+                self._answer(f"{_FILES}/{urllib.parse.quote(f'{path}/{name}')}") as answer,
+                (to / name).open("wb") as here,
+            ):
+                shutil.copyfileobj(answer, here)
+
+    def tag(self, name: str, key: str, value: str) -> bool:
+        body = json.dumps({"name": name, "key": key, "value": value}).encode()
+        with self._answer("mlflow/registered-models/set-tag", body):
+            return True
+
+    def _asked(self, verb: str, field: str, **query: str) -> Any:
+        with self._answer(f"{verb}?{urllib.parse.urlencode(query)}") as answer:
+            return json.load(answer)[field]
+
+    @contextmanager
+    def _answer(self, path: str, body: bytes | None = None) -> Iterator[Any]:
+        address = f"{self._base}/api/2.0/{path}"
+        request = urllib.request.Request(address, body, self._headers)  # noqa: S310 - http or https
+        try:
+            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
+                yield answer
+        except urllib.error.HTTPError as error:
+            said = error.read(1000).decode(errors="replace")
+            raise RegistryError(f"{self._base}: status {error.code}: {said}") from error
+        except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+            raise RegistryError(f"{self._base}: {error}") from error
+
+
+class _Database:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def standing(self, name: str) -> Standing:
+        with self._open() as database:
+            aliases = database.execute(
+                "SELECT alias, version FROM registered_model_aliases WHERE name = ?", [name]
+            ).fetchall()
+            tags = database.execute(
+                "SELECT key, value FROM registered_model_tags WHERE name = ?", [name]
+            ).fetchall()
+        return Standing({alias: int(number) for alias, number in aliases}, dict(tags))
+
+    def version(self, name: str, number: int) -> Registered:
+        with self._open() as database:
+            found = database.execute(
+                "SELECT source FROM model_versions WHERE name = ? AND version = ?", [name, number]
+            ).fetchone()
+            tags = database.execute(
+                "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?", [name, number]
+            ).fetchall()
+        return _registered(name, number, dict(tags), found and found[0])
+
+    def fetch(self, source: str, to: Path) -> None:
+        _fetch(source, to)
+
+    def tag(self, name: str, key: str, value: str) -> bool:
+        del name, key, value
+        return False
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        address = f"file:{urllib.parse.quote(str(self._path))}?mode=ro"
+        try:
+            with closing(sqlite3.connect(address, uri=True, timeout=_SECONDS)) as database:
+                yield database
+        except sqlite3.Error as error:
+            raise RegistryError(f"registry {self._path}: {error}") from error
+
+
+def _registered(name: str, number: int, tags: Mapping[str, str], source: str | None) -> Registered:
+    if not source or not {"model_version", "content_hash"} <= tags.keys():
+        raise RegistryError(f"the registry holds no version {number} of {name} that churnops registered")
+    return Registered(number, tags["model_version"], tags["content_hash"], source)
+
+
+def _fetch(source: str, to: Path) -> None:
+    if is_remote(source):
+        storage = Storage(source, patience_seconds=_SECONDS)
+        for file in list(storage.files()):
+            storage.download(file.name, to / file.name)
+        return
+    parts = urllib.parse.urlsplit(source)
+    if parts.scheme not in ("", "file"):
+        raise RegistryError(f"{source}: a server fetches from a folder, S3 or a tracking server only")
+    folder = Path(urllib.parse.unquote(parts.path) if parts.scheme else source)
+    try:
+        shutil.copytree(folder, to, dirs_exist_ok=True)
+    except (OSError, shutil.Error) as error:
+        raise RegistryError(f"{folder}: the registry says that a bundle is there: {error}") from error
+
+
+def _tags(found: Mapping[str, Any]) -> dict[str, str]:
+    return {one["key"]: one["value"] for one in found.get("tags", ())}
+
+
+def _login(parts: urllib.parse.SplitResult) -> dict[str, str]:
+    """As MLflow's own clients log in: by MLFLOW_TRACKING_TOKEN, or by a name and a password."""
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    if token:
+        return {"Authorization": f"Bearer {token}"}
+    user = urllib.parse.unquote(parts.username or "") or os.environ.get("MLFLOW_TRACKING_USERNAME", "")
+    password = urllib.parse.unquote(parts.password or "") or os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    if not user:
+        return {}
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}

@@ -1,0 +1,137 @@
+"""A challenger that scores what the champion has answered, and how far the two are apart."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from churnops.serving.model import Answer, Models, Served
+from churnops.serving.quick import Rows
+from churnops.serving.trial import OK, Plan, RunningTrial, Seen
+
+_ROTATE_BYTES = 32 << 20
+_KEPT = 4
+
+
+class _Score(msgspec.Struct):
+    score: float
+    decision: bool
+    prediction_id: str
+
+
+class _Scores(msgspec.Struct):
+    scores: list[_Score]
+
+
+_READER = msgspec.json.Decoder(_Scores)
+
+
+class Shadow(RunningTrial):
+    """Scores a share of the requests again, by the challenger, and writes down both scores."""
+
+    def __init__(self, plan: Plan, challenger: Served, models: Models, records: "Records") -> None:
+        super().__init__(plan, challenger, models)
+        self._records = records
+        self._lines: list[dict[str, object]] = []
+        self._dropped = 0
+
+    def answer(self, served: Served, rows: Rows, body: bytes) -> None:
+        """Nothing: a shadow never answers."""
+
+    def watch(self, served: Served, body: bytes, answer: Answer) -> None:
+        """Let the request wait, if it is in the share."""
+        if answer.status == OK and self.takes(os.urandom(8).hex()):
+            self._dropped += not self.put(Seen(served, body, answer))
+
+    def compare(self, seen: Seen) -> None:
+        """Score the request by the challenger, too."""
+        own = self.own_scores(seen.body)
+        models = {"champion": seen.served.model_version, "challenger": self.challenger.model_version}
+        limit = self.challenger.manifest.threshold
+        given = _READER.decode(seen.answer.body).scores if seen.answer else ()
+        for row, score in zip(given, own[1] if own else [None] * len(given), strict=True):
+            line: dict[str, object] = {"prediction_id": row.prediction_id, **models, "score": row.score}
+            if score is not None:
+                line |= {"challenger_score": score, "flipped": row.decision != (score >= limit)}
+            self._lines.append(line)
+
+    def keep(self, *, last: bool = False) -> None:
+        """Write the lines that are new."""
+        del last
+        lines, self._lines = self._lines, []
+        dropped, self._dropped = self._dropped, 0
+        if dropped:
+            lines.append({"dropped": dropped})
+        try:
+            self._records.write(lines)
+        except OSError as error:
+            structlog.get_logger().error("differences are lost", lines=len(lines), error=str(error))
+
+
+class Records:
+    """JSON lines in files of 32 MB; the last five are kept. One process writes."""
+
+    def __init__(self, path: Path, rotate_bytes: int = _ROTATE_BYTES) -> None:
+        self._path, self._rotate_bytes = path, rotate_bytes
+
+    def write(self, lines: Sequence[object]) -> None:
+        """Add lines."""
+        if not lines:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.exists() and self._path.stat().st_size > self._rotate_bytes:
+            names = [self._path, *(self._path.with_suffix(f".{i}.jsonl") for i in range(1, _KEPT + 1))]
+            for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
+                if newer.exists():
+                    newer.replace(older)
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.Encoder().encode_lines(lines))
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What a shadow found; differences are between scores, the challenger's less the champion's."""
+
+    compared: int
+    mean: float
+    mean_absolute: float
+    largest: float
+    flips: int
+    """Customers about whom the two would decide otherwise."""
+    failures: int
+    """Customers that the champion scored and the challenger could not."""
+    dropped: int
+    """Requests that were not compared, since too many waited."""
+
+
+def summary(folder: Path, trial: str) -> Differences:
+    """What all processes of this machine found in one trial."""
+    compared, flips, failures, dropped = 0, 0, 0, 0
+    total = absolute = largest = 0.0
+    for line in _lines(folder, trial):
+        if "dropped" in line:
+            dropped += line["dropped"]
+        elif "challenger_score" not in line:
+            failures += 1
+        else:
+            difference = line["challenger_score"] - line["score"]
+            compared += 1
+            flips += line["flipped"]
+            total += difference
+            absolute += abs(difference)
+            largest = max(largest, abs(difference))
+    n = max(compared, 1)
+    return Differences(compared, total / n, absolute / n, largest, flips, failures, dropped)
+
+
+def _lines(folder: Path, trial: str) -> Iterator[dict[str, Any]]:
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    for path in sorted(folder.glob(f"{trial}*.jsonl")):
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):  # the last may be being written
+                    yield decoder.decode(line)

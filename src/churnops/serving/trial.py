@@ -1,0 +1,160 @@
+"""Another model on a share of the traffic: as a shadow it is only watched, as a canary it answers.
+
+What is compared waits in a bounded queue for a thread that looks every few milliseconds: no answer waits.
+"""
+
+import hashlib
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass
+from typing import Annotated
+
+import structlog
+from pydantic import Field, ValidationError
+
+from churnops.bundle.bundle import GRAPH_FAULTS
+from churnops.config import FrozenModel
+from churnops.serving.model import Answer, Models, Served, checked
+from churnops.serving.quick import Rows
+from churnops.serving.request import Refusal
+
+TAG = "churnops.trial"
+"""The tag of a registered model that holds its `Plan`."""
+
+OK = 200
+_MOST_WAITING = 2000
+_MOST_WAITING_BYTES = 8 << 20
+_LOOK_SECONDS = 0.05
+
+_Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Plan(FrozenModel):
+    """What is tried, as people ordered it."""
+
+    id: Annotated[str, Field(pattern=r"^[\w-]+$")]
+    """Its own for every start, so that a trial that was stopped does not stop the next."""
+    version: Annotated[int, Field(ge=1)]
+    share: Annotated[float, Field(gt=0, le=1)]
+    shadow: bool = False
+    alpha: _Share = 0.01
+    """How likely a canary that is as good as the champion may be stopped, in each process that serves."""
+    error_tolerance: _Share = 0.01
+    """The share of requests that the canary may fail and the champion does not."""
+    slow_tolerance: _Share = 0.1
+    """By how much more of its answers may be slow: a millisecond slower than 95 % of the champion's."""
+    shift_tolerance: _Share = 0.1
+    """The share of customers that may move over a cut, or over the threshold, on balance."""
+    stopped: str = ""
+    """Why; empty while it goes on."""
+
+
+def plan_of(text: str) -> Plan | None:
+    """The plan that a tag holds; None where it is none."""
+    try:
+        return Plan.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request that was answered, to be compared."""
+
+    served: Served
+    """The current model then."""
+    body: bytes
+    answer: Answer | None = None
+    """What was answered; None where the canary had no answer, and the current model had to give one."""
+    rows: Rows | None = None
+    """The customers, as the current model read them; None where nothing but the answer is compared."""
+
+
+class RunningTrial(ABC):
+    """A trial under way in this process, from `start` to `close`."""
+
+    def __init__(self, plan: Plan, challenger: Served, models: Models) -> None:
+        self.plan, self.challenger, self.models = plan, challenger, models
+        self._waiting: deque[Seen] = deque()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_working, name="trial", daemon=True)
+
+    @abstractmethod
+    def answer(self, served: Served, rows: Rows, body: bytes) -> Answer | None:
+        """The challenger's answer; None: `served` answers, which read `rows` from `body`."""
+
+    @abstractmethod
+    def watch(self, served: Served, body: bytes, answer: Answer) -> None:
+        """See how `served` answered."""
+
+    @abstractmethod
+    def compare(self, seen: Seen) -> None:
+        """Compare the two models by one request."""
+
+    @abstractmethod
+    def keep(self, *, last: bool = False) -> None:
+        """Write down what was found, when it is time."""
+
+    def start(self) -> None:
+        """Compare in a thread of its own from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Compare what still waits, and end."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def work(self) -> None:
+        """Compare what waits now."""
+        for _ in range(len(self._waiting)):
+            seen = self._waiting.popleft()
+            with self._lock:
+                self._bytes -= len(seen.body)
+            self.compare(seen)
+        self.keep()
+
+    def takes(self, who: str) -> bool:
+        """Whether they are in the share: always the same, and a larger share has those of a smaller."""
+        text = f"{self.challenger.model_version} {who}".encode(errors="surrogatepass")
+        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) < self.plan.share * 2**64
+
+    def put(self, seen: Seen) -> bool:
+        """Let it wait to be compared; False where too many wait already."""
+        with self._lock:
+            full = len(self._waiting) >= _MOST_WAITING or self._bytes + len(seen.body) > _MOST_WAITING_BYTES
+            if full:
+                self.models.counts["trial_dropped"] += 1
+                return False
+            self._bytes += len(seen.body)
+            self._waiting.append(seen)
+            return True
+
+    def own_scores(self, body: bytes) -> tuple[Rows, list[float]] | None:
+        """What the challenger reads and scores; None where it refuses or fails, which is counted."""
+        rows = self.challenger.read(body)
+        scores = None if isinstance(rows, Refusal) else scores_by(self.challenger, rows)
+        if isinstance(rows, Refusal) or scores is None:
+            with self._lock:
+                self.models.counts["trial_errors"] += 1
+            return None
+        return rows, scores
+
+    def _keep_working(self) -> None:
+        while not self._ended.wait(_LOOK_SECONDS):
+            self.work()
+        self.work()
+        self.keep(last=True)
+
+
+def scores_by(served: Served, rows: Rows) -> list[float] | None:
+    """None where the model has no scores for them, or fails."""
+    try:
+        scores = checked(served.score(rows))
+    except GRAPH_FAULTS as error:
+        structlog.get_logger().error("a model failed", model_version=served.model_version, error=str(error))
+        return None
+    return None if isinstance(scores, Refusal) else scores

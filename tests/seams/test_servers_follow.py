@@ -1,0 +1,338 @@
+"""What is decided in the registry is what servers answer with, and nobody who asks notices the change."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from builders import COLUMNS, make_bundle
+from comparisons import NOON, make_comparison
+
+from churnops.bundle.bundle import read_bundle, write_bundle
+from churnops.config import Settings
+from churnops.errors import RegistryError
+from churnops.jobs import trials
+from churnops.jobs.rollback import roll_back
+from churnops.registry.aliases import Version, make_champion
+from churnops.registry.audit_log import verify
+from churnops.registry.tracking import CandidateRun, record
+from churnops.serving import follow
+from churnops.serving.cache import Cache
+from churnops.serving.follow import Follower
+from churnops.serving.registered import registry_at
+
+GOOD = {"tenure months": 12, "spend.30d": 35, "class": 1, '1st "plan"': "pro", "city_tier": "2"}
+
+
+class Place:
+    """A registry with versions of one model, and servers that follow it."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings, self.folder, self.name = settings, folder, folder.name
+
+    def register(self, *changed, drop=(), **fields) -> Version:
+        """A version like `COLUMNS`, but for the columns that are given."""
+        new = {column.name: column for column in changed}
+        inputs = [new.pop(column.name, column) for column in COLUMNS if column.name not in drop]
+        inputs = sorted([*inputs, *new.values()], key=lambda column: column.kind != "numeric")
+        bundle = make_bundle(inputs, name=self.name, candidate="torch", **fields)
+        mark = len(list(self.folder.glob("bundle-*")))
+        written = write_bundle(bundle, self.folder / f"bundle-{mark}")
+        plain = {"candidates": (CandidateRun("torch", {}),), "files": (), "bundle": written}
+        return record(make_comparison(self.folder, mark, **plain), self.settings).version
+
+    def promote(self, version: Version) -> None:
+        make_champion(self.settings.mlflow_uri, version)
+
+    def follower(self, uri: str = "") -> Follower:
+        """A server, as it starts."""
+        cache = Cache(self.settings.data_dir / "serving" / self.name)
+        return Follower(self.name, "champion", registry_at(uri or self.settings.mlflow_uri), cache)
+
+    def start(self, version: Version, share: float = 0.5, *, shadow: bool = False) -> None:
+        order = trials.Order(self.name, version.number, share, shadow)
+        trials.start(order, self.settings, at=NOON, actor="anna")
+
+
+@pytest.fixture
+def place(tracking_uri, tmp_path) -> Place:
+    return Place(Settings(data_dir=tmp_path / "our data", tracking_uri=tracking_uri), tmp_path)
+
+
+def steeper(factor: float):
+    """A column by which scores move that much more."""
+    column = COLUMNS[0]
+    return column.model_copy(update={"maximum": column.maximum / factor})
+
+
+def failing():
+    """Two columns that make a model overflow for every customer but the one it is tried with."""
+    return [column.model_copy(update={"minimum": 0, "maximum": 1.2e-38}) for column in COLUMNS[:2]]
+
+
+def ask(server: Follower, *ids, status: int = 200, **changes):
+    """The scores for customers with these ids."""
+    customers = [GOOD | changes | ({"customer_id": one} if one is not None else {}) for one in ids or [None]]
+    body = msgspec.json.encode({"customers": customers})
+    answer = server.models.answer(server.models.current, body)
+    assert answer.status == status, answer.body
+    return json.loads(answer.body).get("scores")
+
+
+def version_of(server: Follower) -> str:
+    return server.models.current.model_version
+
+
+def test_a_new_champion_answers_after_the_next_look(place):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    server = place.follower()
+    assert server.models.state == {"registry": "followed"}
+    begun = server.models.current
+    (before,) = ask(server)
+    place.promote(new)
+    server.look()
+    (after,) = ask(server)
+    assert (before["model_version"], after["model_version"]) == (old.model_version, new.model_version)
+    assert before["score"] != after["score"]
+    assert server.models.counts["swaps"] == 1
+    body = msgspec.json.encode({"customers": [GOOD]})
+    late = json.loads(server.models.answer(begun, body).body)["scores"][0]
+    assert (late["model_version"], late["score"]) == (before["model_version"], before["score"])
+
+
+def test_a_rollback_brings_back_the_champion_before_and_is_written_down(place):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    place.promote(new)
+    server = place.follower()
+    assert roll_back(place.name, place.settings, at=NOON, actor="anna") == (new, old)
+    server.look()
+    assert version_of(server) == old.model_version
+    log = place.settings.data_dir / "audit.jsonl"
+    assert json.loads(log.read_text())["decision"] == "rolled back"
+    assert verify(log) is None
+    with pytest.raises(RegistryError, match="first champion"):
+        roll_back(place.name, place.settings, at=NOON, actor="anna")
+
+
+def test_nobody_to_go_back_from_is_said(place):
+    with pytest.raises(RegistryError, match="has no champion"):
+        roll_back("nobody", place.settings, at=NOON, actor="anna")
+
+
+def test_without_a_registry_the_last_good_model_serves(place, tmp_path):
+    place.promote(place.register())
+    place.follower()
+    server = place.follower(f"sqlite:///{tmp_path}/gone.db")
+    assert ask(server)
+    assert server.models.state["registry"].startswith("not followed, serving the last good model")
+    assert server.models.counts["registry_failures"] == 1
+
+
+def test_a_registry_that_goes_away_is_borne_and_taken_up_again(place, tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    away = tmp_path / "away.db"
+    copied = Path(place.settings.mlflow_uri.removeprefix("sqlite:///"))
+    place.promote(place.register())
+    Path(tmp_path, "mlflow.db").write_bytes(copied.read_bytes())
+    server = place.follower(uri)
+    Path(tmp_path, "mlflow.db").rename(away)
+    server.look()
+    assert ask(server)
+    assert server.models.counts["registry_failures"] == 1
+    away.rename(tmp_path / "mlflow.db")
+    server.look()
+    assert server.models.state == {"registry": "followed"}
+
+
+def test_a_server_without_registry_and_cache_does_not_start(place, tmp_path):
+    with pytest.raises(RegistryError, match=r"gone\.db"):
+        place.follower(f"sqlite:///{tmp_path}/gone.db")
+    with pytest.raises(RegistryError, match="holds no champion"):
+        place.follower()
+
+
+def test_a_corrupt_bundle_is_refused_until_it_is_whole(place, monkeypatch):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    server = place.follower()
+    model = Path(new.source.removeprefix("file://").replace("%20", " "), "model.onnx")
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1])
+    place.promote(new)
+    server.look()
+    assert version_of(server) == old.model_version
+    assert "SHA-256" in server.models.state["refused"]
+    assert server.models.counts["refused_bundles"] == 1
+    server.look()
+    assert server.models.counts["refused_bundles"] == 1  # not at every look
+    model.write_bytes(whole)
+    monkeypatch.setattr(follow, "_RETRY_SECONDS", -1.0)
+    server._refused.clear()
+    server.look()
+    assert version_of(server) == new.model_version
+    assert "refused" not in server.models.state
+
+
+def test_a_damaged_cache_is_fetched_again(place):
+    version = place.register()
+    place.promote(version)
+    server = place.follower()
+    folder = place.settings.data_dir / "serving" / place.name / "bundles" / version.model_version
+    (folder / "model.onnx").write_bytes(b"")
+    assert version_of(place.follower()) == version_of(server)
+    assert read_bundle(folder).manifest.content_hash == version.content_hash
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"nullable": False}, "may be missing no longer"),
+        ({"name": "else"}, "'else' is new and may not be missing"),
+        ({"kind": "categorical", "minimum": None, "maximum": None}, "was numeric and is categorical"),
+        ({"name": "notes"}, "was ignored and may be anything"),
+    ],
+)
+def test_a_model_that_would_refuse_what_callers_send_is_refused(place, change, fault):
+    old, nullable = place.register(), change.get("nullable", "name" not in change)
+    column = COLUMNS[1].model_copy(update={"nullable": nullable} | change)
+    ignored = () if column.name == "notes" else ("notes",)
+    new = place.register(column, ignored_columns=ignored)
+    place.promote(old)
+    server = place.follower()
+    place.promote(new)
+    server.look()
+    assert version_of(server) == old.model_version
+    assert fault in server.models.state["refused"]
+    assert version_of(place.follower()) == old.model_version  # after a restart, too
+
+
+def test_a_column_the_new_model_does_not_take_may_still_be_sent(place):
+    old, new = place.register(), place.register(drop=["class"])
+    place.promote(old)
+    server = place.follower()
+    place.promote(new)
+    server.look()
+    assert ask(server)[0]["model_version"] == new.model_version
+    assert ask(place.follower())[0]["model_version"] == new.model_version
+
+
+def test_a_canary_answers_the_same_share_of_the_customers_ever_again(place):
+    old, new = place.register(), place.register(steeper(1.01))
+    place.promote(old)
+    place.start(new, 0.3)
+    server = place.follower()
+    by = {one: ask(server, one)[0]["model_version"] for one in range(1000)}
+    assert set(by.values()) == {old.model_version, new.model_version}
+    assert 250 < list(by.values()).count(new.model_version) < 350
+    assert all(ask(server, one)[0]["model_version"] == version for one, version in by.items())
+    assert {row["model_version"] for row in ask(server, *range(100))} == {old.model_version}
+    assert len({ask(server)[0]["model_version"] for _ in range(100)}) == 2  # without an id: any request
+    assert "as canary, share 0.3" in server.models.state["trial"]
+    trial = server.models.trial
+    server.close()
+    assert server.models.trial is trial
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"), [(failing(), "errors"), ([steeper(400)], "scores: more")], ids=["errors", "shift"]
+)
+def test_a_harmful_canary_stops_and_stays_stopped(place, columns, why):
+    old, new = place.register(), place.register(*columns)
+    place.promote(old)
+    place.start(new)
+    server = place.follower()
+    trial = server.models.trial
+    answers = [ask(server, one)[0]["model_version"] for one in range(1000)]  # none is an error
+    assert (new.model_version in answers) == (why != "errors")
+    trial.close()
+    assert server.models.trial is None
+    assert server.models.counts["canary_stops"] == 1
+    assert {ask(server, one)[0]["model_version"] for one in range(100)} == {old.model_version}
+    assert why in trials.status(place.name, place.settings)[1]
+    again = place.follower()
+    assert again.models.trial is None
+    assert why in again.models.state["trial"]
+
+
+def test_a_canary_is_stopped_by_hand_and_begun_again(place):
+    old, new = place.register(), place.register(steeper(1.01))
+    place.promote(old)
+    place.start(new)
+    server = place.follower()
+    assert server.models.trial
+    trials.stop(place.name, place.settings, at=NOON, actor="anna")
+    server.look()
+    assert server.models.trial is None
+    assert "by anna" in server.models.state["trial"]
+    trials.start(
+        trials.Order(place.name, new.number, 1.0, False),
+        place.settings,
+        at=NOON.replace(hour=13),
+        actor="anna",
+    )
+    server.look()
+    assert ask(server, 1)[0]["model_version"] == new.model_version
+    place.promote(new)
+    server.look()
+    assert server.models.trial is None
+    server.close()
+
+
+def test_how_a_test_stands_is_taken_up_after_a_restart(place):
+    place.promote(place.register())
+    place.start(place.register(*failing()))
+    server = place.follower()
+    trial = server.models.trial
+    for one in range(4):
+        ask(server, one)
+    server.close()
+    stood = trial._test.log_wealth_KL
+    assert stood.any()
+    again = place.follower()
+    assert (again.models.trial._test.log_wealth_KL == stood).all()
+    again.close()
+
+
+def test_a_shadow_only_watches_and_its_differences_are_reported(place):
+    old, new = place.register(), place.register(steeper(40))
+    place.promote(old)
+    place.start(new, 1.0, shadow=True)
+    server = place.follower()
+    answers = [row for _ in range(10) for row in ask(server, *range(5))]
+    answers += [row for one in range(20) for row in ask(server, one)]
+    assert {row["model_version"] for row in answers} == {old.model_version}
+    server.close()
+    _, found = trials.report(place.name, place.settings)
+    (own,) = read_bundle(place.folder / "bundle-1").score_rows([GOOD])
+    assert (found.compared, found.failures, found.dropped) == (70, 0, 0)
+    assert found.mean == pytest.approx(own - answers[0]["score"], abs=1e-6)
+    assert found.largest == pytest.approx(abs(found.mean)) == pytest.approx(found.mean_absolute)
+    assert found.flips == (70 if (own >= 0.5) != answers[0]["decision"] else 0)
+    written = "".join(path.read_text() for path in (server._cache.folder / "shadow").iterdir())
+    assert {row["prediction_id"] for row in answers} == {
+        json.loads(line)["prediction_id"] for line in written.splitlines()
+    }
+    assert "customer" not in written
+
+
+def test_a_shadow_that_cannot_score_is_counted(place):
+    place.promote(place.register())
+    place.start(place.register(*failing()), 1.0, shadow=True)
+    server = place.follower()
+    ask(server, 1, 2)
+    server.close()
+    assert trials.report(place.name, place.settings)[1].failures == 2
+    assert server.models.counts["trial_errors"] == 1
+
+
+def test_what_cannot_be_tried_is_said(place):
+    with pytest.raises(RegistryError, match="nothing is tried"):
+        trials.status("nobody", place.settings)
+    version = place.register()
+    place.promote(version)
+    with pytest.raises(RegistryError, match="has no challenger"):
+        trials.start(trials.Order(place.name, None, 0.1, False), place.settings, at=NOON, actor="anna")
+    with pytest.raises(RegistryError, match="beside another champion"):
+        place.start(version)

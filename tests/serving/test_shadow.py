@@ -1,0 +1,40 @@
+"""What a shadow leaves behind."""
+
+import pytest
+
+from churnops.serving.shadow import Records, summary
+
+
+def _line(difference: float, *, flipped: bool = False) -> dict[str, object]:
+    return {"prediction_id": "a", "score": 0.5, "challenger_score": 0.5 + difference, "flipped": flipped}
+
+
+def test_differences_of_all_files_are_summed_up(tmp_path):
+    records = Records(tmp_path / "t-0.jsonl", rotate_bytes=100)
+    records.write([_line(0.25), _line(-0.125, flipped=True)])
+    records.write([_line(0.0), {"prediction_id": "b", "score": 0.5}])  # the first file is full
+    Records(tmp_path / "t-1.jsonl").write([{"dropped": 3}])
+    Records(tmp_path / "other-0.jsonl").write([_line(0.4)])
+    with (tmp_path / "t-1.jsonl").open("ab") as file:
+        file.write(b'{"prediction_id": "half a l')
+    found = summary(tmp_path, "t")
+    assert (found.compared, found.flips, found.failures, found.dropped) == (3, 1, 1, 3)
+    assert found.mean == pytest.approx(0.125 / 3)
+    assert found.mean_absolute == pytest.approx(0.375 / 3)
+    assert found.largest == 0.25
+
+
+def test_no_more_than_five_files_are_kept(tmp_path):
+    records = Records(tmp_path / "t-0.jsonl", rotate_bytes=0)
+    for number in range(9):
+        records.write([_line(number / 100)])
+    assert len(list(tmp_path.iterdir())) == 5
+    assert summary(tmp_path, "t").largest == pytest.approx(0.08)
+    assert summary(tmp_path, "t").compared == 5
+
+
+def test_nothing_found_is_no_difference(tmp_path):
+    records = Records(tmp_path / "t-0.jsonl")
+    records.write([])
+    assert not list(tmp_path.iterdir())
+    assert summary(tmp_path, "t").compared == 0
