@@ -175,7 +175,7 @@ def _smoke(bundle: Bundle, folder: Path) -> None:
                 raise BundleError(
                     f"{folder}: {REASONS_FILE} adds up to {sum_N}, and the scores are {score_N}"
                 )
-    except _GRAPH_FAULTS as error:
+    except GRAPH_FAULTS as error:
         raise BundleError(f"{folder}: {error}") from error
 
 
