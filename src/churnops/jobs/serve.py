@@ -2,7 +2,10 @@
 
 import gc
 import socket
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -11,28 +14,64 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
+from churnops import log
 from churnops.bundle.bundle import Bundle, read_bundle
 from churnops.errors import ConfigError
-from churnops.serving.app import create_app
+from churnops.serving.app import PATHS, create_app
+from churnops.serving.connections import GuardedConnection
+from churnops.serving.metrics import Meter
 from churnops.serving.model import Models, Served
+from churnops.serving.protected import protected
+from churnops.serving.protection import Protection
+from churnops.serving.threads import Threads
 
 _PORTS = range(65_536)
 _BACKLOG = 2048
 _GRACE_SECONDS = 10
 
 
-def serve(bundle_folder: Path, host: str, port: int, *, workers: int = 1) -> None:
+@dataclass(frozen=True)
+class Shield:
+    """What stands between callers and the model."""
+
+    protection: Protection = field(default_factory=Protection)
+    file: Path | None = None
+    """Where `protection` was read: its keys are read again when it changes."""
+    no_login: bool = False
+    """Answer whoever asks, on any address."""
+    log_json: bool = False
+    """How workers log."""
+
+
+def serve(bundle_folder: Path, host: str, port: int, *, workers: int = 1, shield: Shield = Shield()) -> None:
     """Answer on `host`:`port` (0: any free port) until SIGINT or SIGTERM, then finish what is being answered.
 
     The bundle is loaded, and has scored a row, before the port opens. More than one of `workers` are
     processes that share the port, each with a model of its own; one that dies is replaced. Raises
-    BundleError, and ConfigError where the address cannot be had. There is no authentication: whoever reaches
-    `host` may ask.
+    BundleError, and ConfigError where the address cannot be had, or others reach it and there is no login.
     """
+    shield = shield or Shield()
+    shield.protection.check_host(host, no_login=shield.no_login)
     bundle = read_bundle(bundle_folder)
-    config = uvicorn.Config(
-        partial(_app_of, bundle) if workers == 1 else partial(_app_in, bundle_folder),
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listener(host, port))
+        url = f"http://{host}:{listener.getsockname()[1]}"
+        structlog.get_logger().info("serving", url=url, model_version=bundle.manifest.model_version)
+        stack.enter_context(suppress(KeyboardInterrupt))
+        if workers == 1:
+            config = _config(partial(_app_of, bundle, shield, Meter()))
+            uvicorn.Server(config).run(sockets=[listener])
+        else:
+            counts = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churnops-metrics-")))
+            config = _config(partial(_app_in, bundle_folder, shield, counts), workers)
+            Multiprocess(config, sockets=[listener]).run()
+
+
+def _config(factory: Callable[[], ASGIApp], workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
+        factory,
         factory=True,
+        http=GuardedConnection,
         workers=workers,
         lifespan="off",
         ws="none",
@@ -42,22 +81,17 @@ def serve(bundle_folder: Path, host: str, port: int, *, workers: int = 1) -> Non
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    with _listener(host, port) as listener, suppress(KeyboardInterrupt):
-        url = f"http://{host}:{listener.getsockname()[1]}"
-        structlog.get_logger().info("serving", url=url, model_version=bundle.manifest.model_version)
-        if workers == 1:
-            uvicorn.Server(config).run(sockets=[listener])
-        else:
-            Multiprocess(config, sockets=[listener]).run()
 
 
-def _app_in(bundle_folder: Path) -> ASGIApp:
+def _app_in(bundle_folder: Path, shield: Shield, counts: Path) -> ASGIApp:
     """What a worker calls when it starts."""
-    return _app_of(read_bundle(bundle_folder))
+    log.configure(json=shield.log_json)
+    return _app_of(read_bundle(bundle_folder), shield, Meter(counts))
 
 
-def _app_of(bundle: Bundle) -> ASGIApp:
-    app = create_app(Models(Served(bundle)))
+def _app_of(bundle: Bundle, shield: Shield, meter: Meter) -> ASGIApp:
+    app = create_app(Models(Served(bundle, meter.scored)), Threads(shield.protection.limits.long_in_flight))
+    app = protected(app, meter, shield.protection, paths=PATHS, file=shield.file)
     gc.freeze()  # what is there now stays: the collector, which stops every answer, need not look at it
     return app
 

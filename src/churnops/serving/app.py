@@ -4,15 +4,16 @@ from functools import lru_cache
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from churnops.serving.model import Answer, Models, Served, refused
 from churnops.serving.payloads import MAX_BODY_BYTES, Fault, Faults, Scores
 from churnops.serving.request import Refusal
+from churnops.serving.threads import Threads
 
 SCORE = "/v1/score"
+PATHS = (SCORE, "/v1/model", "/livez", "/readyz", "/openapi.json", "/docs")
 
 _SMALL_BYTES = 32_768  # up to about 70 customers: the loop waits for them less long than a thread takes
 _JSON = (b"content-type", b"application/json")
@@ -22,18 +23,19 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(models: Models) -> ASGIApp:
-    """The app that answers with the current one of `models`.
+def create_app(models: Models, threads: Threads | None = None) -> ASGIApp:
+    """The app that answers with the current one of `models`, and does what takes long on `threads`.
 
     FastAPI does everything but what is asked all the time: the path of a score goes round it.
     """
-    around = _around(models)
+    threads = threads or Threads()
+    around = _around(models, threads)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != SCORE or scope["method"] != "POST":
             await around(scope, receive, send)
             return
-        answer = await _answered(models.current, receive)
+        answer = await _answered(models.current, receive, threads)
         if answer is None:
             return  # nobody is left to read it
         headers = [_JSON, (b"content-length", b"%d" % len(answer.body))]
@@ -43,7 +45,7 @@ def create_app(models: Models) -> ASGIApp:
     return app
 
 
-def _around(models: Models) -> FastAPI:
+def _around(models: Models, threads: Threads) -> FastAPI:
     api = FastAPI(title="churnops", redoc_url=None)
 
     @api.post(SCORE, response_model=Scores, response_model_exclude_none=True, responses=_REFUSALS)
@@ -54,7 +56,7 @@ def _around(models: Models) -> FastAPI:
         Unknown categories are accepted, unknown columns are not. A request is answered or refused whole.
         """
         # Only where this app stands below a prefix of another's; elsewhere requests do not come this far.
-        status, body = await _answered(models.current, request.receive) or Answer(400, b"")
+        status, body = await _answered(models.current, request.receive, threads) or Answer(400, b"")
         return Response(body, status, media_type="application/json")
 
     @api.get("/livez")
@@ -86,7 +88,7 @@ def _around(models: Models) -> FastAPI:
     return api
 
 
-async def _answered(served: Served, receive: Receive) -> Answer | None:
+async def _answered(served: Served, receive: Receive, threads: Threads) -> Answer | None:
     """The answer to the request whose body comes from `receive`; None where the caller has gone.
 
     A good small request is answered at once; all others on threads, so that no request waits for them.
@@ -107,4 +109,4 @@ async def _answered(served: Served, receive: Receive) -> Answer | None:
         rows = served.read_quickly(bytes(body))
         if rows is not None:
             return served.scored(rows)
-    return await run_in_threadpool(served.answer, bytes(body))
+    return await threads.run(served.answer, bytes(body))

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -10,12 +11,17 @@ import msgspec
 import numpy as np
 
 from churnops.bundle.bundle import Bundle
+from churnops.bundle.manifest import Manifest
 from churnops.serving.payloads import Fault, Faults
 from churnops.serving.quick import QuickReader, Rows
 from churnops.serving.request import Refusal, RequestReader
 
 _EXTREME = "the model has no score for numbers this extreme"
 _NEARER = "numbers near those seen in training"
+
+
+Note = Callable[[Manifest, Rows, list[float]], None]
+"""Told what was asked and what was answered, such as `Meter.scored`."""
 
 
 class Answer(NamedTuple):
@@ -26,16 +32,21 @@ class Answer(NamedTuple):
 
 
 class Served:
-    """One model, ready to answer: its validators are built and the graph has run. It never changes."""
+    """One model, ready to answer: its validators are built and the graph has run. It never changes.
 
-    def __init__(self, bundle: Bundle) -> None:
+    `note` hears of every request that was scored, on the thread that scored it.
+    """
+
+    def __init__(self, bundle: Bundle, note: Note | None = None) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.model_version = bundle.manifest.model_version
         self._threshold = bundle.manifest.threshold
         self._reader = RequestReader(bundle.manifest)
         self._quick = QuickReader.of(bundle.manifest)
+        self._note: Note | None = None
         self.answer(msgspec.json.encode({"customers": [bundle.manifest.example]}))
+        self._note = note  # which does not hear of the example
 
     def answer(self, body: bytes) -> Answer:
         """Reads, scores and writes: the scores of every customer in the JSON `body`, or all that is wrong."""
@@ -67,6 +78,8 @@ class Served:
         score_N = self.bundle.score(rows.numeric_NF, rows.categorical_NC)
         scores: list[float] = score_N.tolist()
         if math.isfinite(sum(scores)):
+            if self._note:
+                self._note(self.manifest, rows, scores)
             return scores
         extreme = np.flatnonzero(~np.isfinite(score_N)).tolist()
         return Refusal(422, tuple(Fault(row=row, problem=_EXTREME, expected=_NEARER) for row in extreme))
