@@ -338,6 +338,19 @@ def key(
 
 
 @app.command()
+def sign(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder on this machine.")],
+    key_file: Annotated[Path, typer.Option("--key", help="Your private Ed25519 key, in PEM.")],
+) -> None:
+    """Sign a bundle: a server whose config says `signed_by` loads no other."""
+    from churnops.bundle.bundle import MANIFEST_FILE, read_bundle
+    from churnops.bundle.signature import sign
+
+    read_bundle(bundle)
+    _say(f"{sign(bundle / MANIFEST_FILE, key_file)}")
+
+
+@app.command()
 def promote(
     name: Annotated[str, typer.Argument(help="The data config's name, as the registry has it.")],
     version: Annotated[int, typer.Argument(min=1, help="The version to judge again.")],

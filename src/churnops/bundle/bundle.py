@@ -14,7 +14,9 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from pydantic import ValidationError
 
+from churnops.bundle.graph import check_stands_alone
 from churnops.bundle.manifest import Manifest
+from churnops.bundle.signature import check_signature
 from churnops.errors import BundleError
 
 if TYPE_CHECKING:
@@ -104,11 +106,17 @@ def category_texts(column: "pa.Array") -> np.ndarray:
     return np.take(levels, indices_N)
 
 
-def read_bundle(folder: Path) -> Bundle:
-    """Load the bundle in `folder`; raise BundleError unless it is what was written and can score a row."""
+def read_bundle(folder: Path, *, signed_by: str = "") -> Bundle:
+    """Load the bundle in `folder`; raise BundleError unless it is what was written and can score a row.
+
+    `signed_by` is the public key (PEM) of whom it must be signed by; empty: it need not be.
+    """
+    if signed_by:
+        check_signature(folder / MANIFEST_FILE, signed_by)
     bundle = Bundle(_read_manifest(folder / MANIFEST_FILE), _read(folder / MODEL_FILE))
     if hashlib.sha256(bundle.model).hexdigest() != bundle.manifest.model_sha256:
         raise BundleError(f"{folder}: {MODEL_FILE} is not the file its manifest describes (SHA-256 differs)")
+    check_stands_alone(bundle.model, f"{folder}: {MODEL_FILE}")
     try:
         score_N = bundle.score_rows([bundle.manifest.example])
     except _GRAPH_FAULTS as error:

@@ -52,7 +52,7 @@ def serve(bundle_folder: Path, host: str, port: int, *, workers: int = 1, shield
     """
     shield = shield or Shield()
     shield.protection.check_host(host, no_login=shield.no_login)
-    bundle = read_bundle(bundle_folder)
+    bundle = read_bundle(bundle_folder, signed_by=shield.protection.signed_by)
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(host, port))
         url = f"http://{host}:{listener.getsockname()[1]}"
@@ -86,7 +86,8 @@ def _config(factory: Callable[[], ASGIApp], workers: int = 1) -> uvicorn.Config:
 def _app_in(bundle_folder: Path, shield: Shield, counts: Path) -> ASGIApp:
     """What a worker calls when it starts."""
     log.configure(json=shield.log_json)
-    return _app_of(read_bundle(bundle_folder), shield, Meter(counts))
+    bundle = read_bundle(bundle_folder, signed_by=shield.protection.signed_by)
+    return _app_of(bundle, shield, Meter(counts))
 
 
 def _app_of(bundle: Bundle, shield: Shield, meter: Meter) -> ASGIApp:

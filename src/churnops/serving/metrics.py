@@ -192,6 +192,8 @@ class Meter:
                 self._add(MISSING, (name,), n)
         texts_CN = np.concatenate([one.categorical_NC for one in rows]).T.tolist()
         for name, levels, texts in zip(columns.categorical, columns.levels, texts_CN, strict=True):
+            if set(texts) <= levels:  # mostly so, and told in a third of the time of counting
+                continue
             for text, n in Counter(texts).items():
                 if text not in levels:
                     self._add(UNKNOWN if text else MISSING, (name,), n)
@@ -236,6 +238,7 @@ def _lives(pid: int) -> bool:
 
 def exposed(app: ASGIApp, meter: Meter) -> ASGIApp:
     """`app`, with `/metrics`."""
+    exposition({})  # so that no request waits for the import
 
     async def around(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != PATH:

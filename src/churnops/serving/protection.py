@@ -54,6 +54,8 @@ class Protection(FrozenModel):
     """Name of a caller -> SHA-256 of its API key, as `churnops key` prints them."""
     tokens: Tokens | None = None
     limits: Limits = Limits()
+    signed_by: str = ""
+    """The public key (Ed25519, PEM) of whom bundles must be signed by; empty: they need not be."""
     cors_origins: tuple[str, ...] = ()
     """Pages of these origins may call from a browser."""
     access_log_ratio: float = Field(default=0.01, ge=0, le=1)

@@ -26,7 +26,6 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from churnops import __version__
 from churnops.serving.metrics import FAMILIES, Family, Meter, Samples
 
-_UNKNOWN = float("nan")
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 
 
@@ -82,8 +81,8 @@ def _metric(family: Family, samples: Samples, began_ns: int, now_ns: int) -> Met
                 sum=total,
                 bucket_counts=[*map(int, counts)],
                 explicit_bounds=family.bounds,
-                min=_UNKNOWN,
-                max=_UNKNOWN,
+                min=None,  # type: ignore[arg-type]  # not known, which the encoder leaves out
+                max=None,  # type: ignore[arg-type]
             )
             for attributes, (*counts, total) in found
         ]
