@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from builders import COLUMNS, make_bundle
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,3 +156,28 @@ def test_no_body_at_all_breaks_the_service(client, body):
     else:
         assert answer.status_code in {413, 422}
         assert all(fault["problem"] and fault["expected"] for fault in answer.json()["faults"])
+
+
+def test_the_app_answers_below_a_prefix_too(tiny_bundle):
+    outer = FastAPI()
+    outer.mount("/churn", create_app(Models(Served(tiny_bundle))))
+    answer = TestClient(outer).post("/churn/v1/score", json={"customers": [GOOD]})
+    assert answer.status_code == 200
+    assert TestClient(outer).get("/churn/v1/score").status_code == 405
+
+
+def test_another_model_answers_from_the_next_request_on(tiny_bundle):
+    models = Models(Served(tiny_bundle))
+    client = TestClient(create_app(models))
+    other = make_bundle(COLUMNS[:4], threshold=0.9)
+    assert client.get("/openapi.json").json()["info"]["version"] == tiny_bundle.manifest.model_version
+    models.current = Served(other)
+    bare = {name: value for name, value in GOOD.items() if name != "city_tier"}
+    (scored,) = _score(client, bare).json()["scores"]
+    version = other.manifest.model_version
+    assert scored["model_version"] == version
+    assert client.get("/readyz").json()["model_version"] == version
+    assert client.get("/v1/model").json()["model_version"] == version
+    described = client.get("/openapi.json").json()
+    assert described["info"]["version"] == version
+    assert "city_tier" not in json.dumps(described)

@@ -43,7 +43,9 @@ class Shield:
     """How workers log."""
 
 
-def serve(bundle_folder: Path, host: str, port: int, *, workers: int = 1, shield: Shield = Shield()) -> None:
+def serve(
+    bundle_folder: Path, host: str, port: int, *, workers: int = 1, shield: Shield | None = None
+) -> None:
     """Answer on `host`:`port` (0: any free port) until SIGINT or SIGTERM, then finish what is being answered.
 
     The bundle is loaded, and has scored a row, before the port opens. More than one of `workers` are

@@ -43,7 +43,7 @@ class Around:
         )
         self._paths = frozenset(paths)
         self._log_ratio = log_ratio
-        self._running: dict[asyncio.Task[object] | None, float] = {}
+        self._running: dict[asyncio.Task[object], float] = {}
         self._late: set[asyncio.Task[object]] = set()
         self._sweeping = False
         meter.in_flight = self._running.__len__
@@ -64,6 +64,8 @@ class Around:
             await send(message)
 
         task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an app is called in a task")
         self._running[task] = begun
         if not self._sweeping:
             self._sweep_later()
@@ -72,19 +74,20 @@ class Around:
         except Overloaded:
             await refuse(sending, 503, _FULL, _RETRY)
         except asyncio.CancelledError:
-            if task not in self._late:
+            if task in self._late:
+                self._late.discard(task)
+                task.uncancel()
+                if status:
+                    raise TimeoutError("an answer was begun, and not ended in time") from None
+                await refuse(sending, 503, self._no_answer, _RETRY)
+            elif task.cancelling() or status:
                 raise
-            self._late.discard(task)
-            task.uncancel()
-            if status:
-                raise TimeoutError("an answer was begun, and not ended in time") from None
-            await refuse(sending, 503, self._no_answer, _RETRY)
+            else:  # what it waited for was given up: the graph failed
+                await refuse(sending, 500, _failed(scope))
         except Exception:  # the last place where a failure can be told without its trace
-            name = uuid.uuid4().hex
-            structlog.get_logger().exception("request failed", id=name, method=scope["method"])
+            failed = _failed(scope)
             if status:
                 raise  # half an answer: the server ends the connection
-            failed = Fault(problem=f"the service failed; its log has {name}", expected="tell who runs it")
             await refuse(sending, 500, failed)
         finally:
             del self._running[task]
@@ -119,11 +122,17 @@ class Around:
         self._sweeping = False
         oldest = perf_counter() - self.limits.answer_seconds
         for task, begun in self._running.items():
-            if task and begun < oldest and task not in self._late:
+            if begun < oldest and task not in self._late:
                 self._late.add(task)
                 task.cancel()
         if self._running:
             self._sweep_later()
+
+
+def _failed(scope: Scope) -> Fault:
+    name = uuid.uuid4().hex
+    structlog.get_logger().exception("request failed", id=name, method=scope["method"])
+    return Fault(problem=f"the service failed; its log has {name}", expected="tell who runs it")
 
 
 async def refuse(send: Send, status: int, fault: Fault, *headers: tuple[bytes, bytes]) -> None:

@@ -19,7 +19,6 @@ from churnops.serving.request import Refusal, RequestReader
 _EXTREME = "the model has no score for numbers this extreme"
 _NEARER = "numbers near those seen in training"
 
-
 Note = Callable[[Manifest, Rows, list[float]], None]
 """Told what was asked and what was answered, such as `Meter.scored`."""
 
@@ -34,24 +33,24 @@ class Answer(NamedTuple):
 class Served:
     """One model, ready to answer: its validators are built and the graph has run. It never changes.
 
-    `note` hears of every request that was scored, on the thread that scored it.
+    `note` is to hear of every request that was answered with scores, on the thread that answers.
     """
 
-    def __init__(self, bundle: Bundle, note: Note | None = None) -> None:
+    def __init__(self, bundle: Bundle, note: Note = lambda *_: None) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.model_version = bundle.manifest.model_version
         self._threshold = bundle.manifest.threshold
         self._reader = RequestReader(bundle.manifest)
         self._quick = QuickReader.of(bundle.manifest)
-        self._note: Note | None = None
+        self.note: Note = lambda *_: None
         self.answer(msgspec.json.encode({"customers": [bundle.manifest.example]}))
-        self._note = note  # which does not hear of the example
+        self.note = note  # which does not hear of the example
 
     def answer(self, body: bytes) -> Answer:
         """Reads, scores and writes: the scores of every customer in the JSON `body`, or all that is wrong."""
         rows = self.read(body)
-        return refused(rows) if isinstance(rows, Refusal) else self.scored(rows)
+        return refused(rows) if isinstance(rows, Refusal) else self.answered(rows, self.score(rows))
 
     def read(self, body: bytes) -> Rows | Refusal:
         """The customers in the JSON `body`, good in every column, or every fault."""
@@ -68,21 +67,17 @@ class Served:
         """As `read`, but None where that would take long: for faults, and names that need escapes."""
         return self._quick.read(body) if self._quick else None
 
-    def scored(self, rows: Rows) -> Answer:
-        """The scores of customers that were read."""
-        scores = self.score(rows)
-        return refused(scores) if isinstance(scores, Refusal) else Answer(200, self.written(rows, scores))
+    def score(self, rows: Rows) -> np.ndarray:
+        """Churn probabilities [N]; not finite where numbers are so extreme that the graph overflows."""
+        return self.bundle.score(rows.numeric_NF, rows.categorical_NC)
 
-    def score(self, rows: Rows) -> list[float] | Refusal:
-        """One score per customer; refuses those whose numbers are so extreme that the model overflows."""
-        score_N = self.bundle.score(rows.numeric_NF, rows.categorical_NC)
-        scores: list[float] = score_N.tolist()
-        if math.isfinite(sum(scores)):
-            if self._note:
-                self._note(self.manifest, rows, scores)
-            return scores
-        extreme = np.flatnonzero(~np.isfinite(score_N)).tolist()
-        return Refusal(422, tuple(Fault(row=row, problem=_EXTREME, expected=_NEARER) for row in extreme))
+    def answered(self, rows: Rows, score_N: np.ndarray) -> Answer:
+        """What to say of customers that were read and scored."""
+        scores = checked(score_N)
+        if isinstance(scores, Refusal):
+            return refused(scores)
+        self.note(self.manifest, rows, scores)
+        return Answer(200, self.written(rows, scores))
 
     def written(self, rows: Rows, scores: list[float]) -> bytes:
         """`Scores` as JSON."""
@@ -113,6 +108,15 @@ class Models:
     """
 
     current: Served
+
+
+def checked(score_N: np.ndarray) -> list[float] | Refusal:
+    """The scores, unless the graph overflowed for some; those are named."""
+    scores: list[float] = score_N.tolist()
+    if math.isfinite(sum(scores)):
+        return scores
+    extreme = np.flatnonzero(~np.isfinite(score_N)).tolist()
+    return Refusal(422, tuple(Fault(row=row, problem=_EXTREME, expected=_NEARER) for row in extreme))
 
 
 def refused(refusal: Refusal) -> Answer:

@@ -32,6 +32,9 @@ class Rows:
     categorical_NC: np.ndarray
     customer_ids: Sequence[str | int | None]
 
+    def __len__(self) -> int:
+        return len(self.customer_ids)
+
 
 class QuickReader:
     """Reads what is good in less than half the time that `RequestReader` and making matrices take.

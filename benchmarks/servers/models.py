@@ -1,13 +1,20 @@
-"""Writes the bundle that all servers answer with: 15 numbers, 5 categories, the default network.
+"""Writes what the servers answer with into a folder.
 
-python -m servers.bundle FOLDER
+    python -m servers.models FOLDER
+
+`bundle`: 15 numbers, 5 categories, the default network. `plain.onnx`: a network of the same layers that takes
+20 numbers, which is what the others know to feed. `mlflow`: the same as a model of MLflow.
 """
 
 import hashlib
 import sys
+from itertools import pairwise
 from pathlib import Path
 
+import mlflow
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 from churnops.bundle.bundle import Bundle, write_bundle
 from churnops.bundle.manifest import InputColumn, Manifest
@@ -16,26 +23,49 @@ from churnops.export.onnx import to_onnx
 from churnops.training.candidates import fit
 from churnops.training.dataset import Columns, Rows
 from churnops.training.recipe import Recipe, Schedule
+from servers import LEVELS, NUMERIC
 
-NUMERIC = tuple(f"amount_{i}" for i in range(15))
-LEVELS = {
-    "plan": ("basic", "plus", "pro"),
-    "city": tuple(f"city {i}" for i in range(12)),
-    "channel": ("mail", "phone", "shop", "web"),
-    "device": ("phone", "tablet", "desktop"),
-    "currency": ("EUR", "GBP", "USD"),
-}
 _ROWS = 4_000
 
 
 def main() -> None:
-    """One epoch: how good the model is does not matter here."""
+    """All three, from one seed; how good they are does not matter here."""
+    folder = Path(sys.argv[1])
     rng = np.random.default_rng(0)
     train, validation = (_made_up(rng, rows) for rows in (_ROWS, _ROWS // 4))
     recipe = Recipe(schedule=Schedule(max_epochs=1))
     fitted = fit("torch", train, validation, recipe, on_epoch=lambda _: None)
     model = to_onnx(fitted.model, train.columns, Platt(1.0, 0.0))
-    write_bundle(Bundle(_manifest(train, hashlib.sha256(model).hexdigest()), model), Path(sys.argv[1]))
+    write_bundle(Bundle(_manifest(train, hashlib.sha256(model).hexdigest()), model), folder / "bundle")
+    plain = _plain(rng)
+    onnx.save(plain, folder / "plain.onnx")
+    mlflow.onnx.save_model(
+        plain,
+        folder / "mlflow",
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+        pip_requirements=["onnxruntime"],
+    )
+
+
+def _plain(rng: np.random.Generator) -> onnx.ModelProto:
+    sizes = [20, 128, 64, 1]
+    nodes, weights, last = [], [], "numbers"
+    for i, (before, after) in enumerate(pairwise(sizes)):
+        drawn = rng.normal(0.0, before**-0.5, (before, after)).astype(np.float32)
+        weights += [
+            numpy_helper.from_array(drawn, f"w{i}"),
+            numpy_helper.from_array(np.zeros(after, np.float32), f"b{i}"),
+        ]
+        nodes.append(helper.make_node("Gemm", [last, f"w{i}", f"b{i}"], [f"sum{i}"]))
+        last = "score" if after == 1 else f"layer{i}"
+        nodes.append(helper.make_node("Sigmoid" if after == 1 else "Relu", [f"sum{i}"], [last]))
+    numbers, score = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width])
+        for name, width in (("numbers", sizes[0]), ("score", 1))
+    )
+    graph = helper.make_graph(nodes, "plain", [numbers], [score], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
 def _made_up(rng: np.random.Generator, rows: int) -> Rows:

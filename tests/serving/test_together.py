@@ -1,0 +1,107 @@
+"""Requests that come at the same time."""
+
+import asyncio
+
+import httpx2
+import pytest
+from builders import COLUMNS, make_bundle
+
+from churnops.serving.app import create_app
+from churnops.serving.model import Models, Served
+from churnops.serving.quick import Rows
+from churnops.serving.together import Together
+
+FLAT = COLUMNS[0].model_copy(update={"maximum": 1e-3})
+EXTREME = 3e38
+
+
+class Counting(Served):
+    """Remembers how many rows the graph was given each time."""
+
+    def __init__(self, **fields) -> None:
+        self.sizes: list[int] = []
+        numbers = [FLAT, FLAT.model_copy(update={"name": "b"})]
+        super().__init__(make_bundle(numbers, **fields))
+        self.sizes.clear()
+
+    def score(self, rows: Rows):
+        self.sizes.append(len(rows))
+        return super().score(rows)
+
+
+def _customer(number: int, size: float = 0.0) -> dict:
+    return {"customer_id": number, FLAT.name: number * 1e-5 or size, "b": size}
+
+
+async def _asked(app, *requests) -> list[httpx2.Response]:
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        posts = [client.post("/v1/score", json={"customers": customers}) for customers in requests]
+        return await asyncio.gather(*posts)
+
+
+def test_requests_at_the_same_time_are_scored_at_once_and_each_gets_its_own():
+    served = Counting()
+    requests = [[_customer(10 * i + j) for j in range(i % 3 + 1)] for i in range(20)]
+    answers = asyncio.run(_asked(create_app(Models(served)), *requests))
+    for customers, answer in zip(requests, answers, strict=True):
+        scores = answer.json()["scores"]
+        assert [scored["customer_id"] for scored in scores] == [one["customer_id"] for one in customers]
+        alone = served.bundle.score_rows(customers)
+        assert [scored["score"] for scored in scores] == pytest.approx(alone.tolist(), abs=1e-7)
+    assert sum(served.sizes) == sum(map(len, requests))
+    assert len(served.sizes) < len(requests)
+
+
+def test_an_overflow_is_the_fault_of_its_own_request():
+    asked = [[_customer(1)], [_customer(2), _customer(0, EXTREME)], [_customer(3)]]
+    answers = asyncio.run(_asked(create_app(Models(Counting())), *asked))
+    assert [answer.status_code for answer in answers] == [200, 422, 200]
+    assert [fault["row"] for fault in answers[1].json()["faults"]] == [1]
+
+
+def test_a_request_keeps_the_model_it_began_with():
+    old, new = Counting(threshold=0.5), Counting(threshold=0.6)
+
+    async def both() -> list[float]:
+        together = Together()
+        rows = [old.read_quickly(b'{"customers": [{"tenure months": 0, "b": 0}]}')] * 4
+        scored = [together.score(served, rows[0]) for served in (old, new, old, new)]
+        return [float(score_N[0]) for score_N in await asyncio.gather(*scored)]
+
+    assert len(set(asyncio.run(both()))) == 1
+    assert old.sizes == new.sizes == [2]
+
+
+def test_a_caller_that_has_gone_takes_nobody_along():
+    served = Counting()
+
+    async def one_leaves() -> int:
+        together = Together()
+        rows = served.read_quickly(b'{"customers": [{"tenure months": 0, "b": 0}]}')
+        asked = [asyncio.ensure_future(together.score(served, rows)) for _ in range(3)]
+        await asyncio.sleep(0)
+        asked[1].cancel()
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        return sum(isinstance(one, asyncio.CancelledError) for one in done)
+
+    assert asyncio.run(one_leaves()) == 1
+
+
+def test_nobody_waits_for_ever_where_the_graph_fails():
+    class Failing(Counting):
+        def score(self, _: Rows):
+            raise MemoryError
+
+    served = Counting()
+    rows = served.read_quickly(b'{"customers": [{"tenure months": 0, "b": 0}]}')
+
+    async def asked() -> None:
+        told = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        with pytest.raises(asyncio.CancelledError):
+            await Together().score(failing, rows)
+        assert isinstance(told[0], MemoryError)
+
+    failing = Failing.__new__(Failing)  # its making would score
+    asyncio.run(asked())
