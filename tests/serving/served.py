@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
+
 from churnops.bundle.bundle import Bundle, write_bundle
 
 
@@ -45,7 +47,9 @@ def serving(bundle: Bundle, folder: Path, config: str = "", *options: str) -> It
             stderr=subprocess.STDOUT,
         )
     try:
-        yield Server(process.pid, _port(process, log), log)
+        server = Server(process.pid, _port(process, log), log)
+        httpx2.get(f"{server.url}/livez", timeout=30)  # the port is open before workers are there
+        yield server
     finally:
         process.terminate()
         process.wait(20)
