@@ -216,14 +216,21 @@ _DEEP = st.builds(
     st.integers(1, 100_000),
     st.sampled_from([b"%s", b'{"customers":[{"notes":%s']),
 )
-_CUT = st.builds(lambda body, at: body[: at % len(body)], _WRITTEN, st.integers(0, 10**6))
-_SPOILT = st.builds(
-    lambda body, at, byte: body[: at % len(body)] + byte + body[at % len(body) + 1 :],
-    _WRITTEN,
-    st.integers(0, 10**6),
-    st.binary(min_size=1, max_size=2),
-)
-_MALFORMED = st.binary() | _WRITTEN | _CUT | _SPOILT | _DEEP
+
+
+def _spoilt(body):
+    """Ten bodies of one."""
+    middle = len(body) // 2
+    yield body
+    yield body[:middle]
+    yield body[:-1]
+    yield body + body
+    yield b"\xff" + body
+    yield body[:middle] + b"\x00" + body[middle + 1 :]
+    yield b"[" + body + b"]"
+    yield body.replace(b":", b",")
+    yield body.replace(b'"', b"'")
+    yield b'{"customers":[' + body + b"]}"
 
 
 def test_ten_thousand_malformed_bodies_are_refused_and_leave_nothing_behind(tmp_path):
@@ -232,21 +239,21 @@ def test_ten_thousand_malformed_bodies_are_refused_and_leave_nothing_behind(tmp_
     with serving(make_bundle(), tmp_path, "access_log_ratio = 0\n") as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port)
 
-        @settings(max_examples=10_000, suppress_health_check=list(HealthCheck), database=None)
-        @given(body=_MALFORMED)
+        @settings(max_examples=1000, suppress_health_check=list(HealthCheck), database=None)
+        @given(body=_WRITTEN | _DEEP | st.binary())
         def attack(body):
-            connection.request("POST", "/v1/score", body)
-            answer = connection.getresponse()
-            told = json.loads(answer.read())
-            statuses[answer.status] = statuses.get(answer.status, 0) + 1
-            assert answer.status in {200, 413, 422}
-            assert told["scores" if answer.status == 200 else "faults"]
-            if sum(statuses.values()) % 100 == 0:
-                resident.append(server.resident_bytes)
+            for spoilt in _spoilt(body):
+                connection.request("POST", "/v1/score", spoilt)
+                answer = connection.getresponse()
+                told = json.loads(answer.read())
+                statuses[answer.status] = statuses.get(answer.status, 0) + 1
+                assert answer.status in {200, 413, 422}
+                assert told["scores" if answer.status == 200 else "faults"]
+            resident.append(server.resident_bytes)
 
         attack()
         connection.close()
-    assert sum(statuses.values()) >= 9_000  # hypothesis does not send the same twice
+    assert sum(statuses.values()) >= 10_000
     assert statuses[422] > 0.8 * sum(statuses.values())
     half = len(resident) // 2
     assert max(resident[half:]) < 1.02 * max(resident[:half]), (statuses, [n >> 20 for n in resident])

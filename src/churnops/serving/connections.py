@@ -49,7 +49,7 @@ class GuardedConnection(HttpToolsProtocol):
             self.transport.close()
         if not self._around.watched:
             self._around.watched = True
-            self._around.meter.in_flight = self.tasks.__len__
+            self._around.meter.in_flight = self._unfinished
             self.loop.call_later(_SWEEP_SECONDS, _sweep, self._around, self.connections, self.loop)
 
     def data_received(self, data: bytes) -> None:
@@ -69,9 +69,14 @@ class GuardedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start to answer, or say at once that too many wait."""
         self._in_headers = False
-        over = len(self.tasks) >= self._limits.in_flight
+        over = len(self.tasks) >= self._limits.in_flight <= self._unfinished()
         self.app = self._around.overloaded if over else self._around
         super().on_headers_complete()
+
+    def _unfinished(self) -> int:
+        return sum(
+            not task.done() for task in self.tasks
+        )  # those that are done go in the next turn of the loop
 
     def on_message_complete(self) -> None:
         """A request is there."""
