@@ -180,6 +180,7 @@ class Bench:
                 self.note(name, "rows per CPU s", BATCH * batches.per_cpu_second)
             self.note(name, "ready s", ready_seconds)
             self.note(name, "MB", resident_mb(process.pid))
+        print(f"{name}: {full.per_second:,.0f} requests/s, p99 {full.p99_ms:.1f} ms", flush=True)
 
     def measure_raw(self) -> None:
         """Rows a second of ONNX Runtime alone, on arrays that are there already."""

@@ -73,12 +73,10 @@ class Bundle:
     def matrices(self, rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
         """The graph's `numeric` and `categorical` for rows given by raw column names."""
         numeric, categorical = self._names
-        numeric_NF = np.array([[row.get(name) for name in numeric] for row in rows], dtype=np.float32)
+        numbers = [[row.get(name) for name in numeric] for row in rows]
         texts = [[category_text(row.get(name)) for name in categorical] for row in rows]
-        categorical_NC = np.array(texts, dtype=object)
-        return numeric_NF.reshape(len(rows), len(numeric)), categorical_NC.reshape(
-            len(rows), len(categorical)
-        )
+        numeric_NF = np.array(numbers, dtype=np.float32).reshape(len(rows), len(numeric))
+        return numeric_NF, np.array(texts, dtype=object).reshape(len(rows), len(categorical))
 
     @cached_property
     def _names(self) -> tuple[list[str], list[str]]:

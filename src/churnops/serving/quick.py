@@ -44,10 +44,11 @@ class QuickReader:
     """
 
     def __init__(self, manifest: Manifest) -> None:
+        columns = [*manifest.numeric, *manifest.categorical]
         ignored = [name for name in manifest.ignored_columns if name != "customer_id"]
-        names = [*(column.name for column in manifest.inputs), "customer_id", *ignored]
+        names = [*(column.name for column in columns), "customer_id", *ignored]
         self._numbers = len(manifest.numeric)
-        self._columns = len(manifest.inputs)
+        self._columns = len(columns)
         self._names = len(names)
         self._filled_C = np.array([not column.nullable for column in manifest.categorical], dtype=bool)
         self._texts: dict[str | int | None, str] = {
@@ -55,7 +56,7 @@ class QuickReader:
         }
         self._texts |= {None: "", "": ""}
         fields = [
-            *map(_field, range(self._columns), manifest.inputs),
+            *map(_field, range(self._columns), columns),
             (f"f{self._columns}", _ID | msgspec.UnsetType, UNSET),
             *((f"f{i}", Any, UNSET) for i in range(self._columns + 1, len(names))),
         ]
