@@ -14,6 +14,8 @@ import httpx2
 
 from churnops.bundle.bundle import Bundle, write_bundle
 
+_OPEN_BEFORE = 200
+
 
 @dataclass(frozen=True)
 class Server:
@@ -86,12 +88,12 @@ class Caller:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, wire: bytes, since: float | None = None) -> Answered:
-        """Send a request and read its answer; it is timed from `since`, when it should have been sent."""
+    async def ask(self, wire: bytes) -> Answered:
+        """Send a request and read its answer."""
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
-        begun = since or time.perf_counter()
+        begun = time.perf_counter()
         writer.write(wire)
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", head)
@@ -122,13 +124,18 @@ async def closed_loop(port: int, wire: bytes, callers: int, seconds: float) -> l
 
 
 async def at_rate(port: int, wire: bytes, rate: float, seconds: float) -> list[Answered]:
-    """Requests that come whether or not others were answered, each on a free connection."""
-    free: list[Caller] = []
-    answers: list[Answered] = []
+    """Requests that come whether or not others were answered, each on a free connection.
 
-    async def one(due: float) -> None:
+    Many are open before: a busy server takes new ones up slowly, a few in each turn of its loop.
+    """
+    free = [Caller(port) for _ in range(_OPEN_BEFORE)]
+    answers: list[Answered] = []
+    for caller in free:
+        await caller.ask(request_bytes(b""))
+
+    async def one() -> None:
         caller = free.pop() if free else Caller(port)
-        answers.append(await caller.ask(wire, due))
+        answers.append(await caller.ask(wire))
         free.append(caller)
 
     begun = time.perf_counter()
@@ -137,7 +144,7 @@ async def at_rate(port: int, wire: bytes, rate: float, seconds: float) -> list[A
         due = begun + i / rate
         if due > time.perf_counter() + 0.001:
             await asyncio.sleep(due - time.perf_counter())
-        task = asyncio.create_task(one(due))
+        task = asyncio.create_task(one())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
     await asyncio.gather(*tasks)
