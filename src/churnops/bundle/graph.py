@@ -39,12 +39,14 @@ def check_stands_alone(model: bytes, where: str) -> None:
         inside = _PARTS.get(kind, {})
         try:
             for number, value in _fields(content):
-                if isinstance(value, memoryview) and number in inside:
-                    parts.append((inside[number], value))
-                elif kind == "tensor" and number in _TENSOR_OUTSIDE and value != 0:
+                if kind == "tensor" and number in _TENSOR_OUTSIDE and value != 0:
                     raise BundleError(f"{where} keeps weights in another file; export it as one file")
-                elif kind == "node" and number == _NODE_DOMAIN and value not in _DOMAINS:
-                    domain = bytes(value).decode(errors="replace") if isinstance(value, memoryview) else value
+                if isinstance(value, int):
+                    continue
+                if number in inside:
+                    parts.append((inside[number], value))
+                elif kind == "node" and number == _NODE_DOMAIN and bytes(value) not in _DOMAINS:
+                    domain = bytes(value).decode(errors="replace")
                     raise BundleError(f"{where} runs operators of '{domain}'; only ONNX's own are run")
         except IndexError:
             raise BundleError(f"{where} is damaged, or no ONNX graph") from None
