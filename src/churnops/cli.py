@@ -329,7 +329,7 @@ def serve(
 def key(
     name: Annotated[str, typer.Argument(help="Who will use it: a word for the log, such as 'web'.")],
 ) -> None:
-    """Make an API key for one caller of `serve`. It is shown once; the server knows only its hash."""
+    """Make an API key for one caller of `serve`."""
     from churnops.serving.access import new_key
 
     secret, digest = new_key()
@@ -342,7 +342,7 @@ def sign(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder on this machine.")],
     key_file: Annotated[Path, typer.Option("--key", help="Your private Ed25519 key, in PEM.")],
 ) -> None:
-    """Sign a bundle: a server whose config says `signed_by` loads no other."""
+    """Sign a bundle, for servers that load no other."""
     from churnops.bundle.bundle import MANIFEST_FILE, read_bundle
     from churnops.bundle.signature import sign
 
