@@ -15,9 +15,10 @@ from churnops.serving.metrics import Meter
 from churnops.serving.payloads import Fault, Faults
 from churnops.serving.protection import Limits
 
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
+_HEADERS = ((b"x-content-type-options", b"nosniff"),)  # the server takes a microsecond or two for each
+_HEADERS_OF_GET = (
+    *_HEADERS,
+    (b"cache-control", b"no-store"),  # answers to POST are not stored anyway
     (b"content-security-policy", b"frame-ancestors 'none'"),
 )
 _RETRY = (b"retry-after", b"1")
@@ -60,7 +61,8 @@ class Around:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = (*message["headers"], *_HEADERS)
+                safe = _HEADERS if scope["method"] == "POST" else _HEADERS_OF_GET
+                message["headers"] = (*message["headers"], *safe)
             await send(message)
 
         task = asyncio.current_task()
