@@ -29,7 +29,7 @@ _FULL = Fault(problem="too many requests at once", expected="the same request a 
 
 
 class Around:
-    """The outermost layer. It adds about two microseconds to a request."""
+    """The outermost layer. It adds about five microseconds to a request, headers not counted."""
 
     def __init__(
         self, app: ASGIApp, meter: Meter, *, paths: Iterable[str], limits: Limits, log_ratio: float
