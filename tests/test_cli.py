@@ -4,9 +4,15 @@ import subprocess
 import sys
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from typer.testing import CliRunner
 
 from churnops import cli
+from churnops.bundle.bundle import read_bundle, write_bundle
+from churnops.config import load_toml
+from churnops.serving.access import Keys
+from churnops.serving.protection import Protection
 
 VERBS = (
     "data",
@@ -19,6 +25,8 @@ VERBS = (
     "report",
     "score",
     "serve",
+    "key",
+    "sign",
     "promote",
     "rollback",
     "canary",
@@ -156,3 +164,23 @@ def test_a_day_that_is_not_in_the_lake_is_named_with_exit_code_2(monkeypatch, ca
 
     assert code == 2
     assert "churnops features CONFIG --as-of 2024-06-01" in said
+
+
+def test_a_new_key_is_shown_once_with_the_line_for_the_server(monkeypatch, capsys, tmp_path):
+    code, said, _ = call(monkeypatch, capsys, "key", 'the "shop"')
+    assert code == 0
+    secret, line = said.split()[0], said.rpartition("reads: ")[2]
+    (tmp_path / "serving.toml").write_text(f"[keys]\n{line}")
+    keys = load_toml(Protection, tmp_path / "serving.toml").keys
+    assert Keys(keys).caller(secret.encode()) == 'the "shop"'
+
+
+def test_a_bundle_is_signed(monkeypatch, capsys, tmp_path, tiny_bundle):
+    folder = write_bundle(tiny_bundle, tmp_path / "bundle")
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key.pem").write_bytes(pem)
+    code, _, _ = call(monkeypatch, capsys, "sign", str(folder), "--key", str(tmp_path / "key.pem"))
+    assert code == 0
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    assert read_bundle(folder, signed_by=public) == tiny_bundle

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import getpass
+import json
 import os
 import sys
 from pathlib import Path
@@ -309,7 +310,7 @@ def score(
 def serve(
     name: Annotated[str, typer.Argument(help="Serve the champion of this data config ...")] = "",
     bundle: Annotated[str | None, typer.Option(help="... or this bundle folder, here or on S3.")] = None,
-    host: Annotated[str, typer.Option(help="There is no login: keep it on this machine.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Any other than this machine's own needs a login.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 8000,
     follow: Annotated[
         str, typer.Option(help="Change model whenever this alias moves.", metavar="champion")
@@ -317,6 +318,12 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=256, help="Processes that share the port; one for each core.")
     ] = 1,
+    config: Annotated[
+        Path | None, typer.Option(help="Who may ask and how much, as configs/serving.toml.")
+    ] = None,
+    no_login: Annotated[
+        bool, typer.Option("--no-login", help="Answer anyone: a mesh or gateway in front checks callers.")
+    ] = False,
 ) -> None:
     """Answer POST /v1/score until told to stop."""
     if bool(name) == bool(bundle):
@@ -324,10 +331,14 @@ def serve(
     if follow and bundle:
         raise typer.BadParameter("a bundle folder is served as it is: --follow needs the name of a model")
     settings = _settings()
-    from churnops.jobs.serve import Followed, serve
+    from churnops.config import load_toml
+    from churnops.jobs.serve import Followed, Shield, serve
     from churnops.serving.cache import place_of
+    from churnops.serving.protection import Protection
     from churnops.storage import is_remote
 
+    protection = load_toml(Protection, config) if config else Protection()
+    shield = Shield(protection, config, no_login, settings.log_json)
     source: Path | Followed
     if follow:
         source = Followed(name, follow, settings.mlflow_uri, place_of(settings.data_dir, name))
@@ -337,7 +348,32 @@ def serve(
         from churnops.jobs.bundles import bundle_folder  # MLflow takes seconds to import
 
         source = bundle_folder(settings, name, bundle)
-    serve(source, host, port, workers=workers)
+    serve(source, host, port, workers=workers, shield=shield)
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Who will use it: a word for the log, such as 'web'.")],
+) -> None:
+    """Make an API key for one caller of `serve`."""
+    from churnops.serving.access import new_key
+
+    secret, digest = new_key()
+    _say(f"{secret}  <- for {name}; it is not kept anywhere")
+    _say(f'Under [keys] of the file that serve --config reads: {json.dumps(name)} = "{digest}"')
+
+
+@app.command()
+def sign(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder on this machine.")],
+    key_file: Annotated[Path, typer.Option("--key", help="Your private Ed25519 key, in PEM.")],
+) -> None:
+    """Sign a bundle, for servers that load no other."""
+    from churnops.bundle.bundle import MANIFEST_FILE, read_bundle
+    from churnops.bundle.signature import sign
+
+    read_bundle(bundle)
+    _say(f"{sign(bundle / MANIFEST_FILE, key_file)}")
 
 
 @app.command()

@@ -17,7 +17,8 @@ ChurnopsError
 ├── Fault                 churnops itself failed in one of its processes: exit code 1
 ├── EngineError           the engine is out of memory or disk: exit code 5
 ├── Conflict              another writer published a version of the same dataset first: exit code 4
-└── Busy                  another process holds the run folder: exit code 4
+├── Busy                  another process holds the run folder: exit code 4
+└── Overloaded            a server has as much to do as it bears: HTTP 503
 """
 
 from collections.abc import Sequence
@@ -139,3 +140,7 @@ class Busy(ChurnopsError):
     """Another process is working in the same run folder."""
 
     exit_code = 4
+
+
+class Overloaded(ChurnopsError):
+    """A server has as much to do as it bears; asking again a little later may do."""

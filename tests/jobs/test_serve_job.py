@@ -15,7 +15,7 @@ import pytest
 
 from churnops.bundle.bundle import write_bundle
 from churnops.errors import BundleError, ConfigError
-from churnops.jobs.serve import serve
+from churnops.jobs.serve import Shield, serve
 
 _SERVE = """
 import sys
@@ -67,7 +67,13 @@ def test_a_taken_port_is_named(folder):
 )
 def test_an_address_that_cannot_be_had_is_named(folder, host, port, message):
     with pytest.raises(ConfigError, match=message):
-        serve(folder, host, port)
+        serve(folder, host, port, shield=Shield(no_login=True))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "churn.example"])  # noqa: S104
+def test_others_are_not_answered_without_a_login(folder, host):
+    with pytest.raises(ConfigError, match=r"churnops key NAME[\s\S]*--no-login"):
+        serve(folder, host, 0)
 
 
 def test_nothing_listens_without_a_bundle(tmp_path):
@@ -119,7 +125,8 @@ def test_what_is_being_answered_at_the_end_is_answered(folder, tiny_bundle):
 def test_the_server_imports_nothing_heavy(folder):
     code = (
         "import sys\nfrom pathlib import Path\nfrom churnops.jobs import serve\n"
-        "serve._app_in(Path(sys.argv[1]))\nprint(*sorted(set(sys.argv[2:]) & sys.modules.keys()))"
+        "serve._app_in(Path(sys.argv[1]), serve.Shield(), Path(sys.argv[1]).parent)\n"
+        "print(*sorted(set(sys.argv[2:]) & sys.modules.keys()))"
     )
     heavy = ["torch", "tensorflow", "keras", "pyspark", "duckdb", "mlflow", "pandas", "pyarrow"]
     heavy += ["lightgbm", "sklearn", "scipy", "onnx", "matplotlib", "boto3"]

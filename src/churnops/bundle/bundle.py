@@ -14,7 +14,9 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from pydantic import ValidationError
 
+from churnops.bundle.graph import check_stands_alone
 from churnops.bundle.manifest import Manifest
+from churnops.bundle.signature import check_signature
 from churnops.errors import BundleError
 
 if TYPE_CHECKING:
@@ -132,12 +134,20 @@ def category_texts(column: "pa.Array") -> np.ndarray:
     return np.take(levels, indices_N)
 
 
-def read_bundle(folder: Path) -> Bundle:
+def read_bundle(folder: Path, *, signed_by: str = "") -> Bundle:
     """Load the bundle in `folder`; raise BundleError unless it is what was written and scores as it did then,
-    with reasons that add up."""
+    with reasons that add up.
+
+    `signed_by` is the public key (PEM) of whom it must be signed by; empty: it need not be.
+    """
+    if signed_by:
+        check_signature(folder / MANIFEST_FILE, signed_by)
     manifest = _read_manifest(folder / MANIFEST_FILE)
     model = _described(folder / MODEL_FILE, manifest.model_sha256)
     reasons = _described(folder / REASONS_FILE, manifest.reasons.sha256) if manifest.reasons else None
+    for graph, name in ((model, MODEL_FILE), (reasons, REASONS_FILE)):
+        if graph is not None:
+            check_stands_alone(graph, f"{folder}: {name}")
     bundle = Bundle(manifest, model, reasons)
     try:
         score_N = bundle.score_rows([bundle.manifest.example])

@@ -15,7 +15,7 @@ import typer
 from churnops import log
 from churnops.bundle.bundle import MANIFEST_FILE
 from churnops.errors import BundleError, ChurnopsError, ConfigError
-from churnops.jobs.serve import serve
+from churnops.jobs.serve import Shield, serve
 
 MODEL = Path("/opt/ml/model")
 _EVERYWHERE = "0.0.0.0"  # noqa: S104  # SageMaker asks from outside of the container, and nobody else can
@@ -37,7 +37,13 @@ def _serve(word: Annotated[Literal["serve"], typer.Argument(help="What SageMaker
     log.configure(json=True)
     try:
         port, workers = read_contract(os.environ)
-        serve(find_bundle(MODEL), _EVERYWHERE, port, workers=workers)
+        serve(
+            find_bundle(MODEL),
+            _EVERYWHERE,
+            port,
+            workers=workers,
+            shield=Shield(no_login=True, log_json=True),
+        )
     except (ChurnopsError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code if isinstance(error, ChurnopsError) else _SYSTEM_FAULT)

@@ -2,8 +2,10 @@
 
 import gc
 import socket
-from contextlib import suppress
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -12,13 +14,19 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
+from churnops import log
 from churnops.bundle.bundle import read_bundle
 from churnops.errors import ConfigError
-from churnops.serving.app import create_app
+from churnops.serving.app import PATHS, create_app
 from churnops.serving.cache import Cache
+from churnops.serving.connections import GuardedConnection
 from churnops.serving.follow import Follower
-from churnops.serving.model import Models, Served
+from churnops.serving.metrics import Meter
+from churnops.serving.model import Models, Note, Served, unheard
+from churnops.serving.protected import protected
+from churnops.serving.protection import Protection
 from churnops.serving.registered import registry_at
+from churnops.serving.threads import Threads
 
 _PORTS = range(65_536)
 _BACKLOG = 2048
@@ -35,24 +43,53 @@ class Followed:
     folder: Path
     """For what outlives the processes: bundles, how trials stand."""
 
-    def follower(self) -> Follower:
-        """What keeps a process up to date, not started yet."""
-        return Follower(self.name, self.alias, registry_at(self.tracking_uri), Cache(self.folder))
+
+@dataclass(frozen=True)
+class Shield:
+    """What stands between callers and the model."""
+
+    protection: Protection = field(default_factory=Protection)
+    file: Path | None = None
+    """Where `protection` was read: its keys are read again when it changes."""
+    no_login: bool = False
+    """Answer whoever asks, on any address."""
+    log_json: bool = False
+    """How workers log."""
 
 
-def serve(source: Path | Followed, host: str, port: int, *, workers: int = 1) -> None:
+def serve(
+    source: Path | Followed, host: str, port: int, *, workers: int = 1, shield: Shield | None = None
+) -> None:
     """Answer on `host`:`port` (0: any free port) until SIGINT or SIGTERM, then finish what is being answered.
 
     The bundle is loaded, and has scored a row, before the port opens. More than one of `workers` are
     processes that share the port, each with a model of its own; one that dies is replaced. Raises
-    BundleError, and ConfigError where the address cannot be had; for what is followed RegistryError and
-    StorageError, where it cannot be had, nor was there one before. There is no authentication: whoever
-    reaches `host` may ask.
+    BundleError, and ConfigError where the address cannot be had, or others reach it and there is no login;
+    for what is followed RegistryError and StorageError, where it cannot be had, nor was there one before.
     """
-    models = _models_of(source, started=workers == 1)
-    config = uvicorn.Config(
-        partial(_app_of, models) if workers == 1 else partial(_app_in, source),
+    shield = shield or Shield()
+    shield.protection.check_host(host, no_login=shield.no_login)
+    meter = Meter() if workers == 1 else None
+    models = _models_of(source, shield, meter)
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listener(host, port))
+        url = f"http://{host}:{listener.getsockname()[1]}"
+        structlog.get_logger().info("serving", url=url, model_version=models.current.model_version)
+        stack.enter_context(suppress(KeyboardInterrupt))
+        if meter:
+            config = _config(partial(_app_of, models, shield, meter))
+            uvicorn.Server(config).run(sockets=[listener])
+        else:
+            counts = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churnops-metrics-")))
+            config = _config(partial(_app_in, source, shield, counts), workers)
+            Multiprocess(config, sockets=[listener]).run()
+
+
+def _config(factory: Callable[[], ASGIApp], workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
+        factory,
         factory=True,
+        http=GuardedConnection,
         workers=workers,
         lifespan="off",
         ws="none",
@@ -62,33 +99,33 @@ def serve(source: Path | Followed, host: str, port: int, *, workers: int = 1) ->
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    with _listener(host, port) as listener, suppress(KeyboardInterrupt):
-        url = f"http://{host}:{listener.getsockname()[1]}"
-        structlog.get_logger().info("serving", url=url, model_version=models.current.model_version)
-        if workers == 1:
-            uvicorn.Server(config).run(sockets=[listener])
-        else:
-            Multiprocess(config, sockets=[listener]).run()
 
 
-def _models_of(source: Path | Followed, *, started: bool) -> Models:
+def _models_of(source: Path | Followed, shield: Shield, meter: Meter | None) -> Models:
+    """The models of the process whose scores `meter` counts; None: of one that only sees whether it can."""
+    read = partial(read_bundle, signed_by=shield.protection.signed_by)
+    note: Note = meter.scored if meter else unheard
     if isinstance(source, Path):
-        return Models(Served(read_bundle(source)))
-    follower = source.follower()
-    if started:
+        return Models(Served(read(source), note=note))
+    cache = Cache(source.folder, read, lambda bundle, names: Served(bundle, names=names, note=note))
+    follower = Follower(source.name, source.alias, registry_at(source.tracking_uri), cache)
+    if meter:
         follower.start()
     else:
         follower.close()
     return follower.models
 
 
-def _app_in(source: Path | Followed) -> ASGIApp:
+def _app_in(source: Path | Followed, shield: Shield, counts: Path) -> ASGIApp:
     """What a worker calls when it starts."""
-    return _app_of(_models_of(source, started=True))
+    log.configure(json=shield.log_json)
+    meter = Meter(counts)
+    return _app_of(_models_of(source, shield, meter), shield, meter)
 
 
-def _app_of(models: Models) -> ASGIApp:
-    app = create_app(models)
+def _app_of(models: Models, shield: Shield, meter: Meter) -> ASGIApp:
+    app = create_app(models, Threads(shield.protection.limits.long_in_flight))
+    app = protected(app, meter, shield.protection, paths=PATHS, file=shield.file)
     gc.freeze()  # what is there now stays: the collector, which stops every answer, need not look at it
     return app
 

@@ -4,7 +4,6 @@ from functools import lru_cache
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,9 +13,15 @@ from churnops.serving.payloads import MAX_BODY_BYTES, Fault, Faults, Scores
 from churnops.serving.request import Refusal
 from churnops.serving.sagemaker import sagemaker_routes
 from churnops.serving.stream import stream_routes
+from churnops.serving.threads import Threads
 from churnops.serving.together import Together
 
 SCORE = "/v1/score"
+PATHS = (
+    *(SCORE, f"{SCORE}/stream", "/v1/model", "/livez", "/readyz", "/openapi.json", "/docs"),
+    *("/ping", "/invocations", "/execution-parameters", "/v2", "/v2/health/live", "/v2/health/ready"),
+)
+"""Those of which there is one; a path that names a model is none."""
 
 _SMALL_BYTES = 16_384  # some 30 customers take less than a thread
 _JSON = (b"content-type", b"application/json")
@@ -26,19 +31,19 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(models: Models) -> ASGIApp:
-    """The app that answers with the current one of `models`.
+def create_app(models: Models, threads: Threads | None = None) -> ASGIApp:
+    """The app that answers with the current one of `models`, and does what takes long on `threads`.
 
     FastAPI does everything but what is asked all the time: the path of a score goes round it.
     """
-    together = Together()
-    around = _around(models, together)
+    together, threads = Together(), threads or Threads()
+    around = _around(models, together, threads)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != SCORE or scope["method"] != "POST":
             await around(scope, receive, send)
             return
-        answer = await _answered(models, together, receive)
+        answer = await _answered(models, together, threads, receive)
         if answer is None:
             return  # nobody is left to read it
         headers = [_JSON, (b"content-length", b"%d" % len(answer.body))]
@@ -48,7 +53,7 @@ def create_app(models: Models) -> ASGIApp:
     return app
 
 
-def _around(models: Models, together: Together) -> FastAPI:
+def _around(models: Models, together: Together, threads: Threads) -> FastAPI:
     api = FastAPI(title="churnops", redoc_url=None)
 
     @api.post(SCORE, response_model=Scores, response_model_exclude_none=True, responses=_REFUSALS)
@@ -59,7 +64,7 @@ def _around(models: Models, together: Together) -> FastAPI:
         Unknown categories are accepted, unknown columns are not. A request is answered or refused whole.
         """
         # Only where this app stands below a prefix of another's; elsewhere requests do not come this far.
-        status, body = await _answered(models, together, request.receive) or Answer(400, b"")
+        status, body = await _answered(models, together, threads, request.receive) or Answer(400, b"")
         return Response(body, status, media_type="application/json")
 
     @api.get("/livez")
@@ -95,7 +100,7 @@ def _around(models: Models, together: Together) -> FastAPI:
     return api
 
 
-async def _answered(models: Models, together: Together, receive: Receive) -> Answer | None:
+async def _answered(models: Models, together: Together, threads: Threads, receive: Receive) -> Answer | None:
     """The answer to the request whose body comes from `receive`; None where the caller has gone.
 
     Good small requests are scored on the event loop, together; all others on threads, where none waits
@@ -124,4 +129,4 @@ async def _answered(models: Models, together: Together, receive: Receive) -> Ans
                 answer = served.answered(rows, await together.score(served, rows))
                 trial.watch(served, bytes(body), answer)
             return answer
-    return await run_in_threadpool(models.answer, served, bytes(body))
+    return await threads.run(models.answer, served, bytes(body))

@@ -3,6 +3,7 @@
 import math
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -11,12 +12,20 @@ import msgspec
 import numpy as np
 
 from churnops.bundle.bundle import Bundle
+from churnops.bundle.manifest import Manifest
 from churnops.serving.payloads import Fault, Faults
 from churnops.serving.quick import QuickReader, Rows
 from churnops.serving.request import Refusal, RequestReader
 
 _EXTREME = "the model has no score for numbers this extreme"
 _NEARER = "numbers near those seen in training"
+
+Note = Callable[[Manifest, Rows, list[float]], None]
+"""Told what was asked and what was answered, such as `Meter.scored`."""
+
+
+def unheard(*_: object) -> None:
+    """The `Note` that nobody takes."""
 
 
 class Answer(NamedTuple):
@@ -27,10 +36,13 @@ class Answer(NamedTuple):
 
 
 class Served:
-    """One model, ready to answer: its validators are built and the graph has run. It never changes."""
+    """One model, ready to answer: its validators are built and the graph has run. It never changes.
 
-    def __init__(self, bundle: Bundle, *, names: frozenset[str] = frozenset()) -> None:
-        """Of `names`, which callers may send, it ignores those it does not know."""
+    Of `names`, which callers may send, it ignores those it does not know. `note` is to hear of every request
+    that was answered with scores, on the thread that answers.
+    """
+
+    def __init__(self, bundle: Bundle, *, names: frozenset[str] = frozenset(), note: Note = unheard) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.model_version = bundle.manifest.model_version
@@ -42,7 +54,9 @@ class Served:
         asked = self.manifest.model_copy(update={"ignored_columns": ignored})
         self._reader = RequestReader(asked)
         self._quick = QuickReader.of(asked)
+        self.note: Note = unheard
         self.answer(msgspec.json.encode({"customers": [bundle.manifest.example]}))
+        self.note = note  # which does not hear of the example
 
     def answer(self, body: bytes) -> Answer:
         """Reads, scores and writes: the scores of every customer in the JSON `body`, or all that is wrong."""
@@ -71,7 +85,10 @@ class Served:
     def answered(self, rows: Rows, score_N: np.ndarray) -> Answer:
         """What to say of customers that were read and scored."""
         scores = checked(score_N)
-        return refused(scores) if isinstance(scores, Refusal) else Answer(200, self.written(rows, scores))
+        if isinstance(scores, Refusal):
+            return refused(scores)
+        self.note(self.manifest, rows, scores)
+        return Answer(200, self.written(rows, scores))
 
     def written(self, rows: Rows, scores: list[float]) -> bytes:
         """`Scores` as JSON."""

@@ -13,6 +13,7 @@ from churnops.bundle.manifest import InputColumn, Manifest
 MAX_CUSTOMERS = 1000
 MAX_BODY_BYTES = 4 << 20
 MAX_ID_CHARACTERS = 200
+MAX_TEXT_CHARACTERS = 1000
 SHAPE = f'{{"customers": [{{...}}, ...]}} with 1 to {MAX_CUSTOMERS} customers'
 
 ID = f"text of 1 to {MAX_ID_CHARACTERS} characters, or a whole number of 64 bits"
@@ -23,12 +24,12 @@ _SHOWN_LEVELS = 5
 # Text is never read as a number. True is a number, because exports write flags both ways. A category may be
 # a whole number, because exports write codes both ways; 3.0 may not: training saw either '3' or '3.0'.
 _NUMBER: Any = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)] | StrictBool
-_CATEGORY: Any = StrictStr | StrictInt
+_CATEGORY: Any = Annotated[StrictStr, Field(max_length=MAX_TEXT_CHARACTERS)] | StrictInt
 _ID: Any = (
     Annotated[StrictStr, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
     | Annotated[StrictInt, Field(ge=-(1 << 63), lt=1 << 63)]
 )
-_FILLED_CATEGORY: Any = Annotated[StrictStr, Field(pattern=r"\S")] | StrictInt
+_FILLED_CATEGORY: Any = Annotated[StrictStr, Field(pattern=r"\S", max_length=MAX_TEXT_CHARACTERS)] | StrictInt
 
 Customer = Mapping[str, Any]
 """One customer as sent: raw column name -> value, and perhaps `customer_id`."""

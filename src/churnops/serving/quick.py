@@ -11,11 +11,12 @@ from msgspec import UNSET, Meta
 
 from churnops.bundle.bundle import category_text
 from churnops.bundle.manifest import InputColumn, Manifest
-from churnops.serving.payloads import LARGEST, MAX_CUSTOMERS, MAX_ID_CHARACTERS
+from churnops.serving.payloads import LARGEST, MAX_CUSTOMERS, MAX_ID_CHARACTERS, MAX_TEXT_CHARACTERS
 from churnops.serving.request import repeated_names
 
 _NAN = float("nan")  # JSON has none, so it marks a number that was not sent
 _NUMBER: Any = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)] | bool
+_CATEGORY: Any = Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)] | int
 _ID: Any = (
     Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
     | Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
@@ -106,5 +107,5 @@ class QuickReader:
 
 def _field(number: int, column: InputColumn) -> tuple[str, Any, Any] | tuple[str, Any]:
     name = f"f{number}"
-    kind, absent = (_NUMBER, _NAN) if column.kind == "numeric" else (str | int, "")
+    kind, absent = (_NUMBER, _NAN) if column.kind == "numeric" else (_CATEGORY, "")
     return (name, kind | None, absent) if column.nullable else (name, kind)

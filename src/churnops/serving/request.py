@@ -133,7 +133,7 @@ def _problem(detail: ErrorDetails) -> str:
         case "string_too_short":
             return "empty text"
         case "string_too_long":
-            return f"text of {len(detail['input'])} characters"
+            return f"text of {len(detail['input'])} characters, more than {detail['ctx']['max_length']}"
         case "string_pattern_mismatch":
             return "blank text, which means missing"
         case "finite_number" | "less_than_equal" | "greater_than_equal":

@@ -1,0 +1,51 @@
+"""Who made a bundle: an Ed25519 signature of its manifest, which holds the hash of everything else."""
+
+import base64
+import binascii
+from pathlib import Path
+
+from churnops.errors import BundleError, ConfigError
+
+SIGNATURE_FILE = "manifest.sig"
+
+
+def sign(manifest: Path, key_file: Path) -> Path:
+    """Write the signature of `manifest` beside it, with the private key in `key_file` (PEM, no password)."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
+    except OSError as error:
+        raise ConfigError(str(key_file), [f"cannot be read: {error.strerror}"]) from error
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        made_by = f"openssl genpkey -algorithm ed25519 -out {key_file.name}"
+        raise ConfigError(str(key_file), [f"is no Ed25519 key without a password, as `{made_by}` makes it"])
+    signature = manifest.with_name(SIGNATURE_FILE)
+    signature.write_bytes(base64.b64encode(key.sign(manifest.read_bytes())) + b"\n")
+    return signature
+
+
+def check_signature(manifest: Path, public_key: str) -> None:
+    """Raise BundleError unless the owner of `public_key` (PEM) signed `manifest`."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(public_key.encode())
+    except ValueError:
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise ConfigError(
+            "signed_by", ["is no Ed25519 public key in PEM, as `openssl pkey -pubout` writes it"]
+        )
+    try:
+        signature = base64.b64decode(manifest.with_name(SIGNATURE_FILE).read_bytes(), validate=False)
+        key.verify(signature, manifest.read_bytes())
+    except FileNotFoundError:
+        raise BundleError(f"{manifest.parent}: is not signed; `churnops sign` signs it") from None
+    except (InvalidSignature, binascii.Error):
+        raise BundleError(f"{manifest.parent}: is not signed by whom this server trusts") from None

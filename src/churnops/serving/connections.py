@@ -1,0 +1,119 @@
+"""Connections that cannot be held open, nor filled without end, nor queue more than is borne."""
+
+import asyncio
+from collections.abc import Set
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from churnops.serving.around import Around
+from churnops.serving.metrics import ERRORS
+
+_MAX_HEADER_BYTES = 64 << 10
+_SLOWEST_BYTES_PER_SECOND = 64_000
+_SWEEP_SECONDS = 1.0
+
+
+class GuardedConnection(HttpToolsProtocol):
+    """uvicorn's connection, with the limits of the app it serves, which is an `Around`.
+
+    uvicorn itself waits for ever for headers and bodies, and for callers to read their answers.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        around = config.loaded_app
+        if not isinstance(around, Around):
+            raise TypeError(f"{type(self).__name__} serves an app that is an Around, not {around}")
+        self._around = around
+        self._limits = around.limits
+        self._since: float | None = None  # when what is awaited was begun: a request's headers and body
+        self._bytes = 0
+        self._in_headers = True
+        self._unread, self._unread_since = 0, 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, or close it where there are too many."""
+        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it
+        self._since = self.loop.time()
+        if len(self.connections) > self._limits.connections:
+            self._around.meter.count(ERRORS, "too_many_connections")
+            self.transport.close()
+        if not self._around.watched:
+            self._around.watched = True
+            self._around.meter.in_flight = self._unfinished
+            self.loop.call_later(_SWEEP_SECONDS, _sweep, self._around, self.connections, self.loop)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; end a connection whose headers have no end."""
+        self._bytes += len(data)
+        super().data_received(data)
+        if self._in_headers and self._bytes > _MAX_HEADER_BYTES:
+            self._drop("headers_too_large")
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._since = self.loop.time()
+        self._bytes = 0
+        self._in_headers = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Start to answer, or say at once that too many wait."""
+        self._in_headers = False
+        over = len(self.tasks) >= self._limits.in_flight <= self._unfinished()
+        self.app = self._around.overloaded if over else self._around
+        super().on_headers_complete()
+
+    def _unfinished(self) -> int:
+        return sum(
+            not task.done() for task in self.tasks
+        )  # those that are done go in the next turn of the loop
+
+    def on_message_complete(self) -> None:
+        """A request is there."""
+        self._since = None
+        super().on_message_complete()
+
+    def resume_writing(self) -> None:
+        """The caller reads."""
+        self._unread_since = self.loop.time()
+        super().resume_writing()
+
+    def check(self, now: float) -> None:
+        """End the connection of a caller that sends or reads too slowly."""
+        if self.flow.read_paused:
+            self._since = None if self._since is None else now  # it is we who are slow
+        allowed = self._limits.arrival_seconds + self._bytes / _SLOWEST_BYTES_PER_SECOND
+        if self._since is not None and now - self._since > allowed:
+            self._drop("slow_caller")
+            return
+        unread = self.transport.get_write_buffer_size()
+        if not unread or unread < self._unread or not self._unread:
+            self._unread_since = now
+        self._unread = unread
+        if now - self._unread_since > self._limits.arrival_seconds:
+            self._drop("slow_reader")
+
+    def _drop(self, cause: str) -> None:
+        if not self.transport.is_closing() or self._unread:
+            self._around.meter.count(ERRORS, cause)
+            self.transport.abort()
+
+
+def _sweep(around: Around, connections: Set[object], loop: asyncio.AbstractEventLoop) -> None:
+    now = loop.time()
+    for connection in [*connections]:
+        if isinstance(connection, GuardedConnection):
+            connection.check(now)
+    around.watched = bool(connections)
+    if connections:
+        loop.call_later(_SWEEP_SECONDS, _sweep, around, connections, loop)

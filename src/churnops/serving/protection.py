@@ -1,0 +1,97 @@
+"""How a server is protected: the file `churnops serve --config` reads."""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from churnops.config import FrozenModel
+from churnops.errors import ConfigError
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Count = Annotated[int, Field(ge=1)]
+_Seconds = Annotated[float, Field(gt=0)]
+
+
+def _safe_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        return url
+    raise ValueError("must be https://, or http:// on this machine: whoever can alter it can sign tokens")
+
+
+class Tokens(FrozenModel):
+    """Whose JWTs are accepted, as `Authorization: Bearer`."""
+
+    issuer: str
+    audience: str
+    keys_url: Annotated[str, AfterValidator(_safe_url)]
+    """The issuer's public keys: a JWKS document."""
+    scope: str = ""
+    """What the claim `scope` (or `scp`) must hold; empty: nothing."""
+
+
+class Limits(FrozenModel):
+    """What one process bears."""
+
+    in_flight: _Count = 64
+    """Requests being answered or waiting for it; those beyond get 503 at once."""
+    long_in_flight: _Count = 16
+    """How many of them may be long ones, which are answered on threads."""
+    connections: _Count = 2000
+    arrival_seconds: _Seconds = 10
+    """How long a request may take to come in, headers and body; a large body gets a second more per 64 kB."""
+    answer_seconds: _Seconds = 30
+    """After this a request is given up with 503."""
+
+
+class Protection(FrozenModel):
+    """Who may ask, how much, and what is told about it."""
+
+    keys: Mapping[str, Sha256] = Field(default_factory=dict)
+    """Name of a caller -> SHA-256 of its API key, as `churnops key` prints them."""
+    tokens: Tokens | None = None
+    limits: Limits = Limits()
+    signed_by: str = ""
+    """The public key (Ed25519, PEM) of whom bundles must be signed by; empty: they need not be."""
+    cors_origins: tuple[str, ...] = ()
+    """Pages of these origins may call from a browser."""
+    access_log_ratio: float = Field(default=0.01, ge=0, le=1)
+    """The share of requests that is logged; failures always are."""
+    otlp_endpoint: str = ""
+    """Where metrics are sent over OTLP/HTTP, such as http://collector:4318/v1/metrics; empty: nowhere."""
+    otlp_seconds: _Seconds = 30
+
+    @model_validator(mode="after")
+    def _origins_are_named(self) -> "Protection":
+        if "*" in self.cors_origins:
+            raise ValueError("cors_origins: name each origin; '*' lets every page of the web ask")
+        return self
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether a caller must say who it is."""
+        return bool(self.keys or self.tokens)
+
+    def check_host(self, host: str, *, no_login: bool) -> None:
+        """Raise ConfigError for an address that others reach while nobody is asked who they are."""
+        if self.asks_who or no_login or is_loopback(host):
+            return
+        raise ConfigError(
+            f"serve on {host}",
+            [
+                "others reach this address and no login is asked for: make a key with `churnops key NAME`,"
+                " put its line under [keys] of a file and give that with --config (or set [tokens] there),"
+                " listen on 127.0.0.1, or say --no-login where a mesh or gateway in front checks callers"
+            ],
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,297 @@
+"""Who is let in: keys, tokens, and nobody else."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from fastapi.testclient import TestClient
+from pydantic import ValidationError
+
+from churnops.errors import ConfigError
+from churnops.serving import access
+from churnops.serving.access import OPEN, Issuer, Keys, new_key
+from churnops.serving.app import PATHS, create_app
+from churnops.serving.metrics import Meter
+from churnops.serving.model import Models, Served
+from churnops.serving.protected import protected
+from churnops.serving.protection import Protection, Tokens
+
+KEY, DIGEST = new_key()
+GOOD = {"tenure months": 12, '1st "plan"': "pro"}
+ISSUER, AUDIENCE = "https://login.example", "churnops"
+SIGNED, FOREIGN = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+
+
+@pytest.fixture(scope="module")
+def issuer():
+    """A real server of the issuer's public keys; `paths` are those it was asked for."""
+    shown = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(SIGNED.public_key())) | {
+        "kid": "one",
+        "alg": "ES256",
+    }
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.server.paths.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"keys": [shown]}).encode())
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        server.paths = []
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def served(tiny_bundle):
+    return Served(tiny_bundle)
+
+
+@pytest.fixture
+def client_of(served):
+    def make(file=None, **fields):
+        app = protected(create_app(Models(served)), Meter(), Protection(**fields), paths=PATHS, file=file)
+        return TestClient(app)
+
+    return make
+
+
+def _tokens(issuer, **fields):
+    url = f"http://127.0.0.1:{issuer.server_port}/jwks"
+    return {"issuer": ISSUER, "audience": AUDIENCE, "keys_url": url, **fields}
+
+
+def _token(key=SIGNED, kid="one", algorithm="ES256", **claims):
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "shop", "exp": time.time() + 60, **claims}
+    return jwt.encode(
+        {name: value for name, value in claims.items() if value is not None}, key, algorithm, {"kid": kid}
+    )
+
+
+def _ask(client, **headers):
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post("/v1/score", json={"customers": [GOOD]}, headers=headers)
+
+
+def test_a_caller_with_a_key_is_answered(client_of):
+    client = client_of(keys={"other": "0" * 64, "web": DIGEST})
+    assert _ask(client, authorization=f"Bearer {KEY}").status_code == 200
+    assert _ask(client, x_api_key=KEY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": ""},
+        {"authorization": "Bearer "},
+        {"authorization": f"Bearer {KEY}x"},
+        {"authorization": f"Bearer {KEY[:-1]}"},
+        {"authorization": f"Basic {KEY}"},
+        {"authorization": DIGEST},
+        {"authorization": f"Bearer {DIGEST}"},
+        {"x_api_key": "x" * 10_000},
+        {"x_api_key": "a.b.c"},
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["/v1/score", "/v1/model", "/metrics", "/openapi.json", "/nowhere", "/livez/"]
+)
+def test_others_are_told_that_they_must_say_who_they_are(client_of, headers, path):
+    client = client_of(keys={"web": DIGEST})
+    answer = client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    (fault,) = answer.json()["faults"]
+    assert fault["problem"]
+    assert DIGEST not in answer.text
+
+
+@pytest.mark.parametrize("path", sorted(OPEN))
+def test_probes_need_no_key(client_of, path):
+    assert client_of(keys={"web": DIGEST}).get(path).status_code in {200, 404}
+
+
+def test_every_key_is_compared_in_constant_time(monkeypatch):
+    compared = []
+
+    def noted(one, other):
+        compared.append((one, other))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(access, "compare_digest", noted)
+    keys = Keys({"web": DIGEST, "b": "0" * 64, "c": "1" * 64})
+    assert keys.caller(KEY.encode()) == "web"
+    assert keys.caller(b"wrong") is None
+    assert len(compared) == 6
+
+
+def test_a_new_key_is_random_and_only_its_hash_is_kept():
+    key, digest = new_key()
+    assert key != KEY
+    assert len(key) > 43
+    assert digest == hashlib.sha256(key.encode()).hexdigest()
+
+
+def test_keys_change_while_serving(tmp_path, monkeypatch):
+    monkeypatch.setattr(access, "_LOOKED_AT_SECONDS", -1.0)
+    file = tmp_path / "serving.toml"
+    file.write_text(f'[keys]\nweb = "{DIGEST}"\n')
+    keys = Keys({"web": DIGEST}, file)
+    assert keys.caller(KEY.encode()) == "web"
+
+    another, digest = new_key()
+    file.write_text(f'[keys]\nshop = "{digest}"\n# it was rotated')
+    assert keys.caller(KEY.encode()) is None
+    assert keys.caller(another.encode()) == "shop"
+
+    file.write_text("[keys\n")
+    assert keys.caller(another.encode()) == "shop"
+    file.unlink()
+    assert keys.caller(another.encode()) == "shop"
+
+
+@pytest.mark.parametrize("kept", [KEY, DIGEST.upper(), DIGEST[:-1], ""])
+def test_what_is_no_hash_is_refused_and_never_told(tmp_path, kept):
+    """Somebody pastes the key itself."""
+    from churnops.config import load_toml
+
+    file = tmp_path / "serving.toml"
+    file.write_text(f'[keys]\nweb = "{kept}"\n')
+    with pytest.raises(ConfigError, match=r"keys\.web") as told:
+        load_toml(Protection, file)
+    assert not kept or kept not in str(told.value)
+
+
+def test_a_token_of_the_issuer_is_answered_and_its_keys_are_fetched_once(client_of, issuer):
+    client = client_of(tokens=_tokens(issuer))
+    issuer.paths.clear()
+    token = _token()
+    with client:  # one loop for all
+        for _ in range(3):
+            assert _ask(client, authorization=f"Bearer {token}").status_code == 200
+            assert _ask(client, authorization=f"Bearer {_token(jti=str(time.time()))}").status_code == 200
+    assert issuer.paths == ["/jwks"]
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        lambda: _token(exp=time.time() - 60),
+        lambda: _token(exp=None),
+        lambda: _token(aud="another"),
+        lambda: _token(aud=None),
+        lambda: _token(iss="https://login.example.evil"),
+        lambda: _token(nbf=time.time() + 600),
+        lambda: _token(key=FOREIGN),
+        lambda: _token(kid="two"),
+        lambda: _token(key="a secret of more than thirty-two bytes", algorithm="HS256"),
+        lambda: _token(key=None, algorithm="none"),
+        lambda: _token()[:-4],
+        lambda: "a.b.c",
+        lambda: "\u00e9.b.c".encode("latin-1"),
+    ],
+)
+def test_any_other_token_is_refused(client_of, issuer, token):
+    token = token()
+    bearer = b"Bearer " + (token if isinstance(token, bytes) else token.encode())
+    answer = _ask(client_of(tokens=_tokens(issuer)), authorization=bearer)
+    assert answer.status_code == 401
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({"scope": "openid churn:score"}, 200),
+        ({"scp": ["churn:score"]}, 200),
+        ({"scope": "churn"}, 403),
+        ({"scope": 3}, 403),
+        ({}, 403),
+    ],
+)
+def test_a_token_needs_the_scope(client_of, issuer, claims, status):
+    client = client_of(tokens=_tokens(issuer, scope="churn:score"))
+    answer = _ask(client, authorization=f"Bearer {_token(**claims)}")
+    assert answer.status_code == status
+    assert status == 200 or "insufficient_scope" in answer.headers["www-authenticate"]
+
+
+def test_keys_are_good_beside_tokens(client_of, issuer):
+    client = client_of(tokens=_tokens(issuer), keys={"web": DIGEST})
+    assert _ask(client, x_api_key=KEY).status_code == 200
+
+
+def test_an_issuer_that_cannot_be_reached_is_no_fault_of_the_caller(client_of):
+    tokens = {"issuer": ISSUER, "audience": AUDIENCE, "keys_url": "http://127.0.0.1:1/jwks"}
+    assert _ask(client_of(tokens=tokens), authorization=f"Bearer {_token()}").status_code == 503
+
+
+@pytest.mark.parametrize(("left", "believed"), [(600, 60), (-10, 20)])
+def test_a_token_is_believed_for_a_minute_but_no_longer_than_it_is_good(issuer, monkeypatch, left, believed):
+    now = time.time()
+    checked, token = Issuer(Tokens(**_tokens(issuer))), _token(exp=now + left).encode()
+    assert checked.believed(token) is None
+    assert asyncio.run(checked.caller(token)) == "shop"
+    for later, caller in [(0, "shop"), (believed - 1, "shop"), (believed + 2, None)]:
+        monkeypatch.setattr(time, "time", lambda later=later: now + later)
+        assert checked.believed(token) == caller
+
+
+@pytest.mark.parametrize(
+    "url", ["http://login.example/jwks", "file:///etc/passwd", "ftp://127.0.0.1/jwks", ""]
+)
+def test_keys_of_an_issuer_come_over_a_safe_way(url):
+    with pytest.raises(ValidationError, match="https"):
+        Protection(tokens={"issuer": ISSUER, "audience": AUDIENCE, "keys_url": url})
+
+
+def test_a_browser_of_a_named_origin_may_ask(client_of):
+    asked = {"origin": "https://shop.example", "access-control-request-method": "POST"}
+    client = client_of(keys={"web": DIGEST}, cors_origins=["https://shop.example"])
+    allowed = client.options("/v1/score", headers=asked)
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
+    other = client.options("/v1/score", headers=asked | {"origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
+    assert "access-control-allow-origin" not in client_of().options("/v1/score", headers=asked).headers
+    with pytest.raises(ValidationError, match="every page"):
+        Protection(cors_origins=["*"])
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104
+        ("::", False),
+        ("10.0.0.1", False),
+        ("localhost.example", False),
+        ("", False),
+    ],
+)
+def test_only_this_machine_is_answered_without_a_login(host, loopback):
+    if not loopback:
+        with pytest.raises(ConfigError, match="--no-login"):
+            Protection().check_host(host, no_login=False)
+        Protection().check_host(host, no_login=True)
+        Protection(keys={"web": DIGEST}).check_host(host, no_login=False)
+    else:
+        Protection().check_host(host, no_login=False)

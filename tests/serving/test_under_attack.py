@@ -1,0 +1,315 @@
+"""A real server, and callers that mean it ill or come in crowds."""
+
+import asyncio
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from itertools import cycle
+from pathlib import Path
+from statistics import quantiles
+
+import httpx2
+import pytest
+from builders import COLUMNS, make_bundle
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from served import Caller, at_rate, closed_loop, request_bytes, serving
+
+from churnops.serving.access import new_key
+
+pytestmark = pytest.mark.servers
+
+GOOD = {"tenure months": 12, "spend.30d": 3.5, "class": 1, '1st "plan"': "pro", "city_tier": "2"}
+BODY = json.dumps({"customers": [GOOD]}).encode()
+KEY, DIGEST = new_key()
+SCHEMATHESIS = Path(sys.executable).with_name("st")
+
+
+def _p99(seconds):
+    return quantiles(seconds, n=100)[98]
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory):
+    """A server that waits for nobody long."""
+    config = "access_log_ratio = 0\n[limits]\narrival_seconds = 2\nconnections = 50\n"
+    with serving(make_bundle(), tmp_path_factory.mktemp("impatient"), config) as server:
+        yield server
+
+
+def _dropped_after(port, begin, drip, seconds=10.0):
+    """How long a connection lasted on which `begin` came at once, and then a byte at a time."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(0.5)
+        begun = time.monotonic()
+        connection.sendall(begin)
+        for byte in cycle(drip or [b""]):
+            if time.monotonic() - begun > seconds:
+                return None
+            try:
+                connection.sendall(byte)
+                if connection.recv(1000) == b"":
+                    return time.monotonic() - begun
+            except TimeoutError:
+                continue
+            except OSError:
+                return time.monotonic() - begun
+    return None
+
+
+@pytest.mark.parametrize(
+    ("begin", "drip"),
+    [
+        (b"", []),
+        (b"", [b"G", b"E"]),
+        (b"POST /v1/score HTTP/1.1\r\nHost: x\r\nX: ", [b"x"]),
+        (b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", [b" "]),
+        (b"POST /v1/score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", [b"1\r\n \r\n"]),
+        (request_bytes(BODY) + b"POST /v1/sc", [b"x"]),
+    ],
+    ids=["silent", "first line", "headers", "body", "chunks", "second request"],
+)
+def test_a_caller_that_sends_a_byte_at_a_time_is_dropped(impatient, begin, drip):
+    lasted = _dropped_after(impatient.port, begin, drip)
+    assert lasted is not None
+    assert 1 < lasted < 6
+
+
+def test_headers_without_end_are_not_kept(impatient):
+    with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
+        connection.settimeout(5)
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):  # noqa: PT012  # it may come at any send
+            connection.sendall(b"GET /livez HTTP/1.1\r\n")
+            for _ in range(1000):
+                connection.sendall(b"X: " + b"x" * 4000 + b"\r\n")
+
+
+def test_a_caller_that_does_not_read_is_dropped(impatient):
+    many = request_bytes(json.dumps({"customers": [GOOD] * 1000}).encode())
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", impatient.port))
+        connection.settimeout(20)
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):  # noqa: PT012  # it may come at any send
+            for _ in range(200):
+                connection.sendall(many)
+
+
+def test_connections_have_a_bound_and_others_are_answered_meanwhile(impatient):
+    held = [socket.create_connection(("127.0.0.1", impatient.port)) for _ in range(49)]
+    try:
+        with httpx2.Client(base_url=impatient.url) as client:
+            assert client.post("/v1/score", content=BODY).status_code == 200
+            with socket.create_connection(("127.0.0.1", impatient.port)) as one_more:
+                one_more.settimeout(5)
+                assert one_more.recv(10) == b""
+            assert client.post("/v1/score", content=BODY).status_code == 200
+    finally:
+        for connection in held:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/score HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/score HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+        b"POST /v1/score HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA : b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: b\x00c\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_is_refused(impatient, wire):
+    with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
+        connection.settimeout(6)
+        connection.sendall(wire)
+        answer = connection.recv(1000)
+    assert answer == b"" or 400 <= int(answer[9:12]) < 500
+    assert httpx2.get(f"{impatient.url}/livez").status_code == 200
+
+
+def test_nothing_tells_what_the_server_is_made_of(impatient):
+    for path in ("/livez", "/nowhere"):
+        headers = httpx2.get(impatient.url + path).headers
+        assert "server" not in headers
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_key_is_asked_for_and_never_written(tmp_path):
+    config = f'access_log_ratio = 1\n[keys]\nweb = "{DIGEST}"\n'
+    with serving(make_bundle(), tmp_path, config) as server, httpx2.Client(base_url=server.url) as client:
+        assert client.post("/v1/score", content=BODY).status_code == 401
+        bearer = {"authorization": f"Bearer {KEY}"}
+        assert client.post("/v1/score", content=BODY, headers=bearer).status_code == 200
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/readyz").status_code == 200
+    log = server.log.read_text()
+    assert "web" in log
+    assert KEY not in log
+    assert DIGEST not in log
+    assert "pro" not in re.findall(r"\w+", log)
+
+
+def test_any_worker_tells_the_counts_of_all(tmp_path):
+    with serving(make_bundle(), tmp_path, "", "--workers", "2") as server:
+        for _ in range(40):
+            httpx2.post(f"{server.url}/v1/score", content=BODY)
+        time.sleep(1.5)
+        told = {httpx2.get(f"{server.url}/metrics").text for _ in range(6)}
+    counts = {re.search(r"churnops_customers_total\{.*\} (\S+)", text)[1] for text in told}
+    assert counts == {"40.0"}
+
+
+def test_twice_what_it_bears_is_refused_at_once_and_the_rest_keep_their_latency(tmp_path):
+    # Names without quotation marks, so that the loop itself scores them; as many as it takes.
+    bundle = make_bundle([one.model_copy(update={"name": one.name.replace('"', "")}) for one in COLUMNS])
+    customers = [{name.replace('"', ""): value for name, value in GOOD.items()}] * 150
+    wire = request_bytes(json.dumps({"customers": customers}).encode())
+    with serving(bundle, tmp_path, "access_log_ratio = 0\n[limits]\nin_flight = 8\n") as server:
+        asyncio.run(closed_loop(server.port, wire, 7, 1.0))
+        calm = asyncio.run(closed_loop(server.port, wire, 7, 4.0))
+        rate = len(calm) / 4.0
+        crowd = asyncio.run(at_rate(server.port, wire, 2 * rate, 5.0))
+    assert {answer.status for answer in calm} == {200}
+    good = [answer.seconds for answer in crowd if answer.status == 200]
+    refused = [answer for answer in crowd if answer.status == 503]
+    assert len(good) + len(refused) == len(crowd)
+    usual = _p99([answer.seconds for answer in calm])
+    told = {
+        "calm": (rate, usual),
+        "answered": (len(good) / 5, _p99(good)),
+        "refused": (len(refused) / 5, quantiles([answer.seconds for answer in refused], n=10)),
+    }
+    assert len(refused) > 0.1 * len(crowd), told
+    assert all(b"retry-after: 1\r\n" in answer.head for answer in refused)
+    assert len(good) / 5 > 0.4 * rate, told
+    assert _p99(good) < 4 * usual + 0.05, told
+    # The callers share a core with others here, so the slowest tell of them and not of the server.
+    assert quantiles([answer.seconds for answer in refused], n=10)[8] < 4 * usual + 0.05, told
+
+
+_NAMES = st.sampled_from([*GOOD, "customer_id", "notes", "customers", ""])
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from([10**400, "x" * 5000, 1e39, "\x00", "\ud800"])
+)
+_VALUES = st.recursive(
+    _LEAVES, lambda inner: st.lists(inner) | st.dictionaries(_NAMES | st.text(), inner), max_leaves=20
+)
+_BAD = st.dictionaries(_NAMES, _VALUES, min_size=1).map(lambda change: GOOD | change) | _VALUES
+_WRITTEN = (st.lists(_BAD).map(lambda rows: {"customers": rows}) | _VALUES).map(
+    lambda one: json.dumps(one).encode()
+)
+_DEEP = st.builds(
+    lambda start, n, around: around % (start * n),
+    st.sampled_from([b"[", b'{"a":', b'{"customers":[']),
+    st.integers(1, 100_000),
+    st.sampled_from([b"%s", b'{"customers":[{"notes":%s']),
+)
+
+
+def _spoilt(body):
+    """Ten bodies of one."""
+    middle = len(body) // 2
+    yield body
+    yield body[:middle]
+    yield body[:-1]
+    yield body + body
+    yield b"\xff" + body
+    yield body[:middle] + b"\x00" + body[middle + 1 :]
+    yield b"[" + body + b"]"
+    yield body.replace(b":", b",")
+    yield body.replace(b'"', b"'")
+    yield b'{"customers":[' + body + b"]}"
+
+
+def test_ten_thousand_malformed_bodies_are_refused_and_leave_nothing_behind(tmp_path):
+    statuses: dict[int, int] = {}
+    resident = []
+    with serving(make_bundle(), tmp_path, "access_log_ratio = 0\n") as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+
+        @settings(max_examples=1000, suppress_health_check=list(HealthCheck), database=None)
+        @given(body=_WRITTEN | _DEEP | st.binary())
+        def attack(body):
+            for spoilt in _spoilt(body):
+                connection.request("POST", "/v1/score", spoilt)
+                answer = connection.getresponse()
+                told = json.loads(answer.read())
+                statuses[answer.status] = statuses.get(answer.status, 0) + 1
+                assert answer.status in {200, 413, 422}
+                assert told["scores" if answer.status == 200 else "faults"]
+            resident.append(server.resident_bytes)
+
+        attack()
+        connection.close()
+    assert sum(statuses.values()) >= 10_000
+    assert statuses[422] > 0.8 * sum(statuses.values())
+    half = len(resident) // 2
+    assert max(resident[half:]) < 1.02 * max(resident[:half]), (statuses, [n >> 20 for n in resident])
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="needs schemathesis")
+def test_schemathesis_finds_nothing_in_what_openapi_says(tmp_path):
+    checks = "not_a_server_error,content_type_conformance,response_schema_conformance,status_code_conformance"
+    with serving(make_bundle(), tmp_path, "access_log_ratio = 0\n") as server:
+        command = [SCHEMATHESIS, "run", f"{server.url}/openapi.json", "--checks", checks, "-n", "200"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+
+
+def test_memory_is_flat_over_a_soak(tmp_path):
+    seconds = float(os.environ.get("SOAK_SECONDS", "60"))
+    big = json.dumps({"customers": [GOOD | {"customer_id": i} for i in range(1000)]}).encode()
+    wires = [
+        *[request_bytes(BODY)] * 20,
+        request_bytes(big),
+        request_bytes(b"{"),
+        request_bytes(json.dumps({"customers": [GOOD | {"city_tier": "unseen"}]}).encode()),
+        request_bytes(b"", "/nowhere"),
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/model HTTP/1.1\r\nHost: x\r\n\r\n",
+    ]
+
+    async def soak(server):
+        resident, until, begun = [], time.monotonic() + seconds, time.monotonic()
+
+        async def one(number):
+            caller = Caller(server.port)
+            for i, wire in enumerate(cycle(wires)):
+                if time.monotonic() > until:
+                    break
+                answer = await caller.ask(wire)
+                assert answer.status < 500
+                if i % 500 == number:  # connections come and go
+                    await caller.close()
+                    caller = Caller(server.port)
+            await caller.close()
+
+        async def watch():
+            while time.monotonic() < until:
+                await asyncio.sleep(0.5)
+                resident.append((time.monotonic() - begun, server.resident_bytes))
+
+        await asyncio.gather(watch(), *(one(number) for number in range(8)))
+        return resident
+
+    with serving(make_bundle(), tmp_path, "access_log_ratio = 0\n") as server:
+        resident = asyncio.run(soak(server))
+    early = max(held for at, held in resident if at < 0.4 * seconds)
+    late = max(held for at, held in resident if at >= 0.4 * seconds)
+    assert late < 1.02 * early, (early >> 20, late >> 20)
