@@ -165,7 +165,9 @@ def test_keys_change_while_serving(tmp_path, monkeypatch):
     assert keys.caller(another.encode()) == "shop"
 
 
-@pytest.mark.parametrize("kept", [KEY, DIGEST.upper(), DIGEST[:-1], ""])
+@pytest.mark.parametrize(
+    "kept", [KEY, DIGEST.upper(), DIGEST[:-1], ""], ids=["key", "upper", "short", "empty"]
+)
 def test_what_is_no_hash_is_refused_and_never_told(tmp_path, kept):
     """Somebody pastes the key itself."""
     from churnops.config import load_toml

@@ -46,7 +46,7 @@ def meter():
 
 @pytest.fixture
 def client(meter):
-    app = create_app(Models(Served(BUNDLE, meter.scored)))
+    app = create_app(Models(Served(BUNDLE, note=meter.scored)))
     return TestClient(protected(app, meter, Protection(access_log_ratio=0), paths=PATHS))
 
 
@@ -121,13 +121,13 @@ def test_counts_are_exact_however_they_come(requests):
 def test_a_model_without_columns_of_a_kind_is_counted(meter):
     for kind in ("numeric", "categorical"):
         bundle = make_bundle([column for column in BUNDLE.manifest.inputs if column.kind == kind])
-        served = Served(bundle, meter.scored)
+        served = Served(bundle, note=meter.scored)
         assert served.answer(json.dumps({"customers": [bundle.manifest.example]}).encode()).status == 200
     assert sum(key[0] == ROWS.name for key in meter.samples()) == 2
 
 
 def test_the_example_that_warms_a_model_is_not_counted(meter):
-    Served(BUNDLE, meter.scored)
+    Served(BUNDLE, note=meter.scored)
     assert meter.samples() == {(ACTIVE.name, ()): [0]}
 
 

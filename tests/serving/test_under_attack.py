@@ -16,9 +16,9 @@ from statistics import quantiles
 import httpx2
 import pytest
 from builders import COLUMNS, make_bundle
+from callers import Caller, at_rate, closed_loop, request_bytes, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from served import Caller, at_rate, closed_loop, request_bytes, serving
 
 from churnops.serving.access import new_key
 

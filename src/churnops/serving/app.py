@@ -1,20 +1,19 @@
 """The scoring service as an ASGI app."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from churnops.serving.inference_protocol import inference_protocol_routes
-from churnops.serving.model import Answer, Models, Served, refused
-from churnops.serving.payloads import MAX_BODY_BYTES, Fault, Faults, Scores
-from churnops.serving.request import Refusal
+from churnops.serving.model import Answer, Models, Served
+from churnops.serving.payloads import MAX_REASONS, Faults, Scores
 from churnops.serving.sagemaker import sagemaker_routes
+from churnops.serving.scores import Scoring
 from churnops.serving.stream import stream_routes
 from churnops.serving.threads import Threads
-from churnops.serving.together import Together
 
 SCORE = "/v1/score"
 PATHS = (
@@ -23,12 +22,14 @@ PATHS = (
 )
 """Those of which there is one; a path that names a model is none."""
 
-_SMALL_BYTES = 16_384  # some 30 customers take less than a thread
 _JSON = (b"content-type", b"application/json")
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Faults, "description": "Too many customers, or too large a body"},
     422: {"model": Faults, "description": "Everything that is wrong with the request"},
 }
+_Reasons = Annotated[
+    int, Query(ge=0, le=MAX_REASONS, description="Tell why: so many columns that move the score most.")
+]
 
 
 def create_app(models: Models, threads: Threads | None = None) -> ASGIApp:
@@ -36,14 +37,14 @@ def create_app(models: Models, threads: Threads | None = None) -> ASGIApp:
 
     FastAPI does everything but what is asked all the time: the path of a score goes round it.
     """
-    together, threads = Together(), threads or Threads()
-    around = _around(models, together, threads)
+    scoring = Scoring(models, threads or Threads())
+    around = _around(scoring)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != SCORE or scope["method"] != "POST":
             await around(scope, receive, send)
             return
-        answer = await _answered(models, together, threads, receive)
+        answer = await scoring.answer(receive, scope["query_string"])
         if answer is None:
             return  # nobody is left to read it
         headers = [_JSON, (b"content-length", b"%d" % len(answer.body))]
@@ -53,18 +54,20 @@ def create_app(models: Models, threads: Threads | None = None) -> ASGIApp:
     return app
 
 
-def _around(models: Models, together: Together, threads: Threads) -> FastAPI:
+def _around(scoring: Scoring) -> FastAPI:
+    models, threads = scoring.models, scoring.threads
     api = FastAPI(title="churnops", redoc_url=None)
 
     @api.post(SCORE, response_model=Scores, response_model_exclude_none=True, responses=_REFUSALS)
-    async def score(request: Request) -> Response:
+    async def score(request: Request, reasons: _Reasons = 0) -> Response:  # noqa: ARG001  # read as bytes
         """Score one or many customers, given by the raw columns of `GET /v1/model`.
 
         A nullable column may be null or left out, which is the same: missing. Blank text is missing too.
         Unknown categories are accepted, unknown columns are not. A request is answered or refused whole.
         """
         # Only where this app stands below a prefix of another's; elsewhere requests do not come this far.
-        status, body = await _answered(models, together, threads, request.receive) or Answer(400, b"")
+        query = request.scope["query_string"]
+        status, body = await scoring.answer(request.receive, query) or Answer(400, b"")
         return Response(body, status, media_type="application/json")
 
     @api.get("/livez")
@@ -87,8 +90,8 @@ def _around(models: Models, together: Together, threads: Threads) -> FastAPI:
         return version | manifest.model_dump(mode="json")
 
     api.include_router(stream_routes(models))
-    api.include_router(sagemaker_routes(models))
-    api.include_router(inference_protocol_routes(models))
+    api.include_router(sagemaker_routes(models, threads))
+    api.include_router(inference_protocol_routes(models, threads))
 
     @lru_cache(maxsize=1)
     def openapi_of(served: Served) -> dict[str, Any]:
@@ -98,35 +101,3 @@ def _around(models: Models, together: Together, threads: Threads) -> FastAPI:
 
     api.openapi = lambda: openapi_of(models.current)  # type: ignore[method-assign]  # how FastAPI wants it
     return api
-
-
-async def _answered(models: Models, together: Together, threads: Threads, receive: Receive) -> Answer | None:
-    """The answer to the request whose body comes from `receive`; None where the caller has gone.
-
-    Good small requests are scored on the event loop, together; all others on threads, where none waits
-    for them.
-    """
-    served, trial = models.current, models.trial
-    message = await receive()
-    body: bytes | bytearray = message.get("body", b"")
-    if message.get("more_body", False):
-        body = bytearray(body)
-        while message.get("more_body", False) and len(body) <= MAX_BODY_BYTES:
-            message = await receive()
-            body += message.get("body", b"")
-    if message["type"] == "http.disconnect":
-        return None
-    if len(body) > MAX_BODY_BYTES:
-        large = Fault(problem="the body is too large", expected=f"at most {MAX_BODY_BYTES:,} bytes")
-        return refused(Refusal(413, (large,)))
-    if len(body) <= _SMALL_BYTES:
-        rows = served.read_quickly(bytes(body))
-        if rows is not None and trial is None:
-            return served.answered(rows, await together.score(served, rows))
-        if rows is not None and trial is not None:
-            answer = trial.answer(served, rows, bytes(body))
-            if answer is None:
-                answer = served.answered(rows, await together.score(served, rows))
-                trial.watch(served, bytes(body), answer)
-            return answer
-    return await threads.run(models.answer, served, bytes(body))

@@ -10,17 +10,20 @@ from churnops.serving.request import Refusal
 
 async def read_body(receive: Receive, most_bytes: int) -> bytes | Refusal | None:
     """The body that comes from `receive`; None where the caller has gone before its end."""
-    body = bytearray()
+    message = await receive()
+    body = message.get("body", b"")
+    if message.get("more_body", False):
+        body = bytearray(body)
     while True:
-        message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        body += message.get("body", b"")
         if len(body) > most_bytes:
             large = Fault(problem="the body is too large", expected=f"at most {most_bytes:,} bytes")
             return Refusal(413, (large,))
         if not message.get("more_body", False):
             return bytes(body)
+        message = await receive()
+        body += message.get("body", b"")
 
 
 def refusal_response(refusal: Refusal) -> Response:

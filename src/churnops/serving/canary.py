@@ -62,9 +62,11 @@ class Canary(RunningTrial):
     def answer(self, served: Served, rows: Rows, body: bytes) -> Answer | None:
         """The challenger's answer to a customer in its share."""
         ids = rows.customer_ids
+        if not self.challenger.gives(rows.reasons):
+            return None
         if len(ids) > 1 or not self.takes(os.urandom(8).hex() if ids[0] is None else str(ids[0])):
             return None
-        own = self.own_scores(body)
+        own = self.own_scores(body, rows.reasons)
         answer = Answer(OK, self.challenger.written(*own)) if own else None
         if answer:
             self.models.counts["canary_answers"] += 1

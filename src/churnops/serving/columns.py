@@ -82,7 +82,11 @@ def scored(served: Served, rows: Rows) -> Parts | Refusal:
             faults += moved(scores, start).faults
         else:
             parts.append((piece, scores))
-    return shown(Refusal(422, tuple(faults))) if faults else parts
+    if faults:
+        return shown(Refusal(422, tuple(faults)))
+    for piece, scores in parts:
+        served.note(served.manifest, piece, scores)
+    return parts
 
 
 def moved(refusal: Refusal, by: int) -> Refusal:

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from churnops import __version__
 from churnops.serving.body import read_body
@@ -17,6 +16,7 @@ from churnops.serving.model import Models, Served
 from churnops.serving.payloads import MAX_BODY_BYTES
 from churnops.serving.request import Refusal
 from churnops.serving.tensors import Inference, Malformed, output, read_inference, rows_of
+from churnops.serving.threads import Threads
 
 _OUTPUTS = {"score": "FP64", "decision": "BOOL", "prediction_id": "BYTES"}
 _UNASKED = ("score", "decision")
@@ -24,7 +24,7 @@ _JSON_BYTES = "Inference-Header-Content-Length"
 _BINARY = "application/octet-stream"
 
 
-def inference_protocol_routes(models: Models) -> APIRouter:
+def inference_protocol_routes(models: Models, threads: Threads) -> APIRouter:
     """`/v2` and what is below it."""
     router = APIRouter(prefix="/v2", include_in_schema=False)
 
@@ -65,7 +65,7 @@ def inference_protocol_routes(models: Models) -> APIRouter:
             return Response(status_code=400)  # nobody is left to read it
         if isinstance(body, Refusal):
             return _refused(body)
-        return await run_in_threadpool(_infer, served, body, request.headers.get(_JSON_BYTES))
+        return await threads.run(_infer, served, body, request.headers.get(_JSON_BYTES))
 
     return router
 

@@ -4,7 +4,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -13,12 +13,14 @@ import numpy as np
 
 from churnops.bundle.bundle import Bundle
 from churnops.bundle.manifest import Manifest
+from churnops.bundle.reasons import reasons
 from churnops.serving.payloads import Fault, Faults
 from churnops.serving.quick import QuickReader, Rows
 from churnops.serving.request import Refusal, RequestReader
 
 _EXTREME = "the model has no score for numbers this extreme"
 _NEARER = "numbers near those seen in training"
+_NO_REASONS = Fault(problem="the model gives no reasons", expected="a bundle that has them: train it again")
 
 Note = Callable[[Manifest, Rows, list[float]], None]
 """Told what was asked and what was answered, such as `Meter.scored`."""
@@ -58,25 +60,32 @@ class Served:
         self.answer(msgspec.json.encode({"customers": [bundle.manifest.example]}))
         self.note = note  # which does not hear of the example
 
-    def answer(self, body: bytes) -> Answer:
+    def answer(self, body: bytes, n_reasons: int = 0) -> Answer:
         """Reads, scores and writes: the scores of every customer in the JSON `body`, or all that is wrong."""
-        rows = self.read(body)
+        rows = self.read(body, n_reasons)
         return refused(rows) if isinstance(rows, Refusal) else self.answered(rows, self.score(rows))
 
-    def read(self, body: bytes) -> Rows | Refusal:
+    def read(self, body: bytes, n_reasons: int = 0) -> Rows | Refusal:
         """The customers in the JSON `body`, good in every column, or every fault."""
-        rows = self.read_quickly(body)
+        if not self.gives(n_reasons):
+            return Refusal(422, (_NO_REASONS,))
+        rows = self.read_quickly(body, n_reasons)
         if rows is not None:
             return rows
         customers = self._reader.read(body)
         if isinstance(customers, Refusal):
             return customers
         ids = [customer.get("customer_id") for customer in customers]
-        return Rows(*self.bundle.matrices(customers), ids)
+        return Rows(*self.bundle.matrices(customers), ids, n_reasons)
 
-    def read_quickly(self, body: bytes) -> Rows | None:
+    def gives(self, n_reasons: int) -> bool:
+        """Whether it can tell so many reasons: bundles of before have none."""
+        return not n_reasons or self.manifest.reasons is not None
+
+    def read_quickly(self, body: bytes, n_reasons: int = 0) -> Rows | None:
         """As `read`, but None where that would take long: for faults, and names that need escapes."""
-        return self._quick.read(body) if self._quick else None
+        rows = self._quick.read(body) if self._quick else None
+        return replace(rows, reasons=n_reasons) if rows is not None and n_reasons else rows
 
     def score(self, rows: Rows) -> np.ndarray:
         """Churn probabilities [N]; not finite where numbers are so extreme that the graph overflows."""
@@ -92,7 +101,13 @@ class Served:
 
     def written(self, rows: Rows, scores: list[float]) -> bytes:
         """`Scores` as JSON."""
-        return msgspec.json.encode({"scores": self.answers(rows, scores)})
+        answers = self.answers(rows, scores)
+        if not rows.reasons or self.manifest.reasons is None:
+            return msgspec.json.encode({"scores": answers})
+        found = reasons(self.bundle, rows.numeric_NF, rows.categorical_NC, top=rows.reasons)
+        for answer, of_customer in zip(answers, found, strict=True):
+            answer["reasons"] = of_customer
+        return msgspec.json.encode({"base_score": self.manifest.reasons.base_score, "scores": answers})
 
     def answers(self, rows: Rows, scores: list[float]) -> list[dict[str, Any]]:
         """One `CustomerScore` per customer."""
@@ -140,12 +155,12 @@ class Models:
     counts: Counter[str] = field(default_factory=Counter)
     """What happened to models since the start, for metrics."""
 
-    def answer(self, served: Served, body: bytes) -> Answer:
+    def answer(self, served: Served, body: bytes, n_reasons: int = 0) -> Answer:
         """As `served.answer`, or the answer of the model on trial."""
         trial = self.trial
         if trial is None:
-            return served.answer(body)
-        rows = served.read(body)
+            return served.answer(body, n_reasons)
+        rows = served.read(body, n_reasons)
         if isinstance(rows, Refusal):
             return refused(rows)
         answer = trial.answer(served, rows, body)

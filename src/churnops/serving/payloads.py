@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from typing_extensions import TypedDict
 
 from churnops.bundle.manifest import InputColumn, Manifest
+from churnops.bundle.reasons import Reason
 
 MAX_CUSTOMERS = 1000
+MAX_REASONS = 100
 MAX_BODY_BYTES = 4 << 20
 MAX_ID_CHARACTERS = 200
 MAX_TEXT_CHARACTERS = 1000
@@ -60,10 +62,18 @@ class CustomerScore(BaseModel):
     decision: bool = Field(description="Whether the score reaches the model's threshold.")
     model_version: str
     prediction_id: str = Field(description="Names this one answer: asking again gives another.")
+    reasons: tuple[Reason, ...] | None = Field(
+        default=None, description="The columns that move the score most, the first most of all; if asked for."
+    )
 
 
 class Scores(BaseModel):
-    """One answer per customer, in the order they were sent."""
+    """One answer per customer, in the order they were sent.
+
+    With reasons, `base_score` and the effects of all columns add up to a score.
+    """
+
+    base_score: float | None = None
 
     scores: tuple[CustomerScore, ...]
 

@@ -26,11 +26,15 @@ _ID: Any = (
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The customers of one request, as the graph takes them, and their ids, to be echoed."""
+    """The customers of one request, as the graph takes them, and their ids, to be echoed.
+
+    Each is to be told as many `reasons`.
+    """
 
     numeric_NF: np.ndarray
     categorical_NC: np.ndarray
     customer_ids: Sequence[str | int | None]
+    reasons: int = 0
 
     def __len__(self) -> int:
         return len(self.customer_ids)

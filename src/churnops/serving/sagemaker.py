@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from churnops.serving.body import read_body, refusal_response
 from churnops.serving.columns import Parts, scored
@@ -24,6 +23,7 @@ from churnops.serving.model import Models, Served
 from churnops.serving.payloads import Fault
 from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal
+from churnops.serving.threads import Threads
 
 READ = (JSON, CSV, JSON_LINES, PARQUET, ARROW)
 WRITTEN = (JSON, CSV, JSON_LINES, ARROW)
@@ -41,7 +41,7 @@ def payload_mb(variables: Mapping[str, str]) -> int:
     return min(int(said) or _MOST_PAYLOAD_MB, _MOST_PAYLOAD_MB) if said.isdecimal() else _PAYLOAD_MB
 
 
-def sagemaker_routes(models: Models) -> APIRouter:
+def sagemaker_routes(models: Models, threads: Threads) -> APIRouter:
     """`/ping`, `/invocations` and `/execution-parameters`."""
     router = APIRouter(include_in_schema=False)
     most_mb = payload_mb(os.environ)
@@ -76,7 +76,7 @@ def sagemaker_routes(models: Models) -> APIRouter:
             return Response(status_code=400)  # nobody is left to read it
         if isinstance(body, Refusal):
             return refusal_response(body)
-        return await run_in_threadpool(_answer, served, body, sent, wanted)
+        return await threads.run(_answer, served, body, sent, wanted)
 
     return router
 

@@ -127,7 +127,9 @@ def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.Reco
             for first in range(0, batch.num_rows, PIECE_ROWS):
                 piece = batch.slice(first, PIECE_ROWS)
                 rows = _raise(rows_of(served.manifest, piece), start)
-                yield answered(served, piece, _raise(checked(served.score(rows)), start))
+                scores = _raise(checked(served.score(rows)), start)
+                served.note(served.manifest, rows, scores)
+                yield answered(served, piece, scores)
                 start += piece.num_rows
     except NOT_ARROW as error:
         raise StreamRefused(not_arrow(error)) from error

@@ -133,9 +133,9 @@ class RunningTrial(ABC):
             self._waiting.append(seen)
             return True
 
-    def own_scores(self, body: bytes) -> tuple[Rows, list[float]] | None:
+    def own_scores(self, body: bytes, n_reasons: int = 0) -> tuple[Rows, list[float]] | None:
         """What the challenger reads and scores; None where it refuses or fails, which is counted."""
-        rows = self.challenger.read(body)
+        rows = self.challenger.read(body, n_reasons)
         scores = None if isinstance(rows, Refusal) else scores_by(self.challenger, rows)
         if isinstance(rows, Refusal) or scores is None:
             with self._lock:
