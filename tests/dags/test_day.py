@@ -108,7 +108,7 @@ def test_a_day_triggered_twice_at_once_is_made_once(shop, lake):
 
     assert ("dag_run_id" in first, "dag_run_id" in second) == (True, False)
     assert [run["state"] for run in runs[-2:]] == ["success", "success"]
-    assert lake.datasets(f"demo/features/as_of={day}") == {f"demo/features/as_of={day}": [1]}
+    assert list(lake.history(f"demo/features/as_of={day}")) == [1]
 
 
 def test_a_run_waits_for_another_process_that_is_at_work(shop):
