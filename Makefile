@@ -20,7 +20,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-ex
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tensorflow setup-spark setup-airflow setup-dev lock fmt lint types layers test test-servers \
-	test-tensorflow test-spark test-airflow test-all check data demo airflow run report serve bench clean
+	test-load test-tensorflow test-spark test-airflow test-all check data demo airflow run report serve bench clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r verb does; do \
@@ -109,8 +109,11 @@ TENSORFLOW_TESTS := tests/training/test_keras_mlp.py tests/seams/test_frameworks
 test-tensorflow: setup-dev setup-tensorflow ## install TensorFlow, and run its tests
 	$(BIN)/pytest -m tensorflow $(TENSORFLOW_TESTS)
 
-test-servers: setup-dev ## run the tests on a real S3 server, which they start
-	$(BIN)/pytest -m "servers and not spark and not airflow" --numprocesses auto --dist loadfile
+test-servers: setup-dev ## run the tests of servers, which they start: S3, scores, a registry
+	$(BIN)/pytest -m "servers and not load and not spark and not airflow" --numprocesses auto --dist loadfile
+
+test-load: setup-dev ## load servers: swaps under traffic, malformed bodies, overload, a soak; run nothing beside it
+	$(BIN)/pytest -m load
 
 # What both engines must agree on runs in UTC, and where clocks change.
 SPARK_PARITY := tests/seams/test_engines_agree.py
@@ -128,7 +131,7 @@ AIRFLOW_TESTS ?= tests/dags
 test-airflow: setup-dev setup-airflow ## install Airflow, and run its tests on a real scheduler; needs PostgreSQL
 	$(BIN)/pytest -m airflow $(AIRFLOW_TESTS)
 
-test-all: test test-servers test-tensorflow test-spark test-airflow ## install everything, and run all tests
+test-all: test test-servers test-load test-tensorflow test-spark test-airflow ## install everything, and run all tests
 
 check: lint types layers test ## lint, types, layers, test
 

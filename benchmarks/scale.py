@@ -8,6 +8,7 @@ one snapshot and of six, from Parquet to Parquet, in a process of its own. Execu
 
 import datetime as dt
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,10 +59,13 @@ def _executors(count: int, folder: Path) -> Engine:
 def measured(on: str, orders: Path, as_ofs: Sequence[dt.datetime]) -> tuple[float, int, float]:
     """Seconds of the work, once the engine has started; the rows that came out, and the GB shuffled."""
     (orders.parent / "spill").mkdir(exist_ok=True)
+    to = orders.with_name("scale.parquet")
+    shutil.rmtree(to, ignore_errors=True)
+    to.unlink(missing_ok=True)
     engine, tables = ENGINES[on](orders.parent), {"orders": str(orders)}
     engine.query("select count(*) as n from orders", tables)
     started = time.perf_counter()
-    rows = engine.write(query(as_ofs), tables, str(orders.with_name(f"{on}.parquet")))
+    rows = engine.write(query(as_ofs), tables, str(to))
     return time.perf_counter() - started, rows, _shuffled(engine) if isinstance(engine, Spark) else 0.0
 
 

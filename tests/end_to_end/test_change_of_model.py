@@ -102,6 +102,7 @@ def bodies() -> list[bytes]:
     return [msgspec.json.encode({"customers": [customer(number) for number in group]}) for group in groups]
 
 
+@pytest.mark.load
 def test_swaps_rollbacks_and_canaries_under_load_fail_and_mix_nothing(tmp_path, settings):
     (old, old_bundle), (new, new_bundle) = (
         register(tmp_path, settings),

@@ -169,6 +169,7 @@ def test_any_worker_tells_the_counts_of_all(tmp_path):
     assert counts == {"40.0"}
 
 
+@pytest.mark.load
 def test_twice_what_it_bears_is_refused_at_once_and_the_rest_keep_their_latency(tmp_path):
     # Names without quotation marks, so that the loop itself scores them; as many as it takes.
     bundle = make_bundle([one.model_copy(update={"name": one.name.replace('"', "")}) for one in COLUMNS])
@@ -236,6 +237,7 @@ def _spoilt(body):
     yield b'{"customers":[' + body + b"]}"
 
 
+@pytest.mark.load
 def test_ten_thousand_malformed_bodies_are_refused_and_leave_nothing_behind(tmp_path):
     statuses: dict[int, int] = {}
     resident = []
@@ -263,6 +265,7 @@ def test_ten_thousand_malformed_bodies_are_refused_and_leave_nothing_behind(tmp_
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.load
 @pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="needs schemathesis")
 def test_schemathesis_finds_nothing_in_what_openapi_says(tmp_path):
     checks = "not_a_server_error,content_type_conformance,response_schema_conformance,status_code_conformance"
@@ -272,6 +275,7 @@ def test_schemathesis_finds_nothing_in_what_openapi_says(tmp_path):
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
 
 
+@pytest.mark.load
 def test_memory_is_flat_over_a_soak(tmp_path):
     seconds = float(os.environ.get("SOAK_SECONDS", "60"))
     big = json.dumps({"customers": [GOOD | {"customer_id": i} for i in range(1000)]}).encode()
