@@ -118,11 +118,14 @@ def test_the_session_is_in_utc_wherever_it_runs(spark):
     assert row == {"zone": "UTC", "type": "timestamp_ntz"}
 
 
-def test_writing_again_replaces_what_was_there(tmp_path, spark):
+@pytest.mark.parametrize("name", ["made", "may [1]*? be, it's"])
+def test_writing_again_replaces_what_was_there(tmp_path, spark, name):
+    made = tmp_path / name / "table.parquet"
     for sql, rows in (("select * from range(1000)", 1000), ("select * from range(3)", 3)):
-        assert spark.write(sql, {}, str(tmp_path / "made")) == rows
+        assert spark.write(sql, {}, str(made)) == rows
 
-    assert pq.read_table(tmp_path / "made").num_rows == 3
+    assert pq.read_table(made).num_rows == 3
+    assert spark.query("select count(*) as n from made", {"made": str(made)})["n"].to_pylist() == [3]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class Spark:
         """
         with self._views(tables) as session:
             session.sql(sql).write.mode("overwrite").parquet(address_of(to))
-            return int(session.read.parquet(address_of(to)).count())  # of the files' footers
+            return int(session.read.parquet(_to_read(to)).count())  # of the files' footers
 
     def query(self, sql: str, tables: Mapping[str, str]) -> pa.Table:
         """Run `sql` and return its (small) result."""
@@ -106,7 +106,7 @@ class Spark:
         try:
             session = self._session
             for name, address in tables.items():
-                session.read.parquet(address_of(address)).createOrReplaceTempView(quoted(name))
+                session.read.parquet(_to_read(address)).createOrReplaceTempView(quoted(name))
             yield session
         except (PySparkException, Py4JError) as error:
             if "JAVA_GATEWAY_EXITED" in str(error):
@@ -123,9 +123,14 @@ def address_of(address: str) -> str:
     return f"file://{Path(address).resolve()}"  # Hadoop takes an escaped `=` for a name
 
 
+def _to_read(address: str) -> str:
+    """The same where Spark reads, which takes names for patterns: ours is `{one,other}`, of `Lake`."""
+    return re.sub(r"([\[\]*?])", r"\\\1", address_of(address))
+
+
 def _reach(master: str) -> None:
     """Raise ConfigError where nobody answers at a standalone master: Spark itself would try for a minute."""
-    if not re.fullmatch(r"(local(\[.+\])?|spark://.+|yarn|k8s://.+)?", master):
+    if not re.fullmatch(r"(local(-cluster)?(\[.+\])?|spark://.+|yarn|k8s://.+)?", master):
         raise ConfigError("--master", [f"{master}: is none: spark://host:7077, yarn, k8s://..., local[*]"])
     if not master.startswith("spark://"):
         return
