@@ -1,13 +1,15 @@
 """Small things to test with."""
 
 import hashlib
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
-from churnops.bundle.bundle import Bundle
+from churnops.bundle.bundle import MANIFEST_FILE, Bundle
 from churnops.bundle.manifest import InputColumn, Manifest
 
 COLUMNS = (
@@ -52,6 +54,15 @@ def make_bundle(inputs: Sequence[InputColumn] = COLUMNS, **fields: Any) -> Bundl
         "model_sha256": hashlib.sha256(model).hexdigest(),
     }
     return Bundle(Manifest(**(manifest | fields)), model)
+
+
+def rewrite_manifest(folder: Path, **fields) -> None:
+    """Change fields as someone would who also mends the hash."""
+    recorded = json.loads((folder / MANIFEST_FILE).read_text())
+    recorded.pop("content_hash")
+    manifest = Manifest.model_validate(recorded | fields)
+    recorded = {"content_hash": manifest.content_hash, **manifest.model_dump(mode="json")}
+    (folder / MANIFEST_FILE).write_text(json.dumps(recorded))
 
 
 def _graph(inputs: Sequence[InputColumn]) -> ModelProto:

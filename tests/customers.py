@@ -3,12 +3,22 @@
 from collections.abc import Sequence
 
 import numpy as np
+from hypothesis import strategies as st
 
 from churnops.training.dataset import Columns, Rows
 
 COLUMNS = Columns(numeric=("recency_days", "spend_30d", "age"), categorical=("plan", "city"))
 PLANS = ("basic", "pro", "")
 CITIES = ("Århus", "São Paulo", "東京")
+
+EXTREMES = (1e30, -1e30, 3.4e38, -3.4e38, 1e-42, -1e-42, 0.0, -0.0, np.inf, -np.inf, np.nan)
+NUMBERS = st.floats(width=32) | st.floats(-1000, 1000, width=32) | st.sampled_from(EXTREMES)
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
+VALUES = st.tuples(
+    st.tuples(*[NUMBERS] * len(COLUMNS.numeric)),
+    st.tuples(st.sampled_from(PLANS) | TEXTS, st.sampled_from(CITIES) | TEXTS),
+)
+"""What a row of `COLUMNS` may hold: numbers and texts, good and bad."""
 
 
 def make_customers(n: int, columns: Columns = COLUMNS, *, seed: int = 0) -> Rows:

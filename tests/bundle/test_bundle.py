@@ -1,6 +1,5 @@
 """Reading, checking, writing and running a bundle."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from builders import COLUMNS, make_bundle
+from builders import COLUMNS, make_bundle, rewrite_manifest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +19,6 @@ from churnops.bundle.bundle import (
     read_bundle,
     write_bundle,
 )
-from churnops.bundle.manifest import Manifest
 from churnops.errors import BundleError
 
 ROW = {"tenure months": 12, "spend.30d": 3.5, "class": 1, '1st "plan"': "pro", "city_tier": "2"}
@@ -29,15 +27,6 @@ ROW = {"tenure months": 12, "spend.30d": 3.5, "class": 1, '1st "plan"': "pro", "
 @pytest.fixture
 def folder(tiny_bundle, tmp_path) -> Path:
     return write_bundle(tiny_bundle, tmp_path / "bundle")
-
-
-def _rewrite(folder: Path, **fields) -> None:
-    """Change fields as someone would who also mends the hash."""
-    recorded = json.loads((folder / MANIFEST_FILE).read_text())
-    recorded.pop("content_hash")
-    manifest = Manifest.model_validate(recorded | fields)
-    recorded = {"content_hash": manifest.content_hash, **manifest.model_dump(mode="json")}
-    (folder / MANIFEST_FILE).write_text(json.dumps(recorded))
 
 
 def test_what_was_written_is_read(folder, tiny_bundle):
@@ -171,7 +160,7 @@ def test_an_altered_manifest_is_refused(folder, before, after, message):
     [(COLUMNS[1:], "does not take"), (COLUMNS[:3], "does not take"), (COLUMNS[3:], "does not take")],
 )
 def test_a_manifest_that_names_other_columns_than_the_graph_takes_is_refused(folder, inputs, message):
-    _rewrite(folder, inputs=[column.model_dump(mode="json") for column in inputs])
+    rewrite_manifest(folder, inputs=[column.model_dump(mode="json") for column in inputs])
     with pytest.raises(BundleError, match=message):
         read_bundle(folder)
 

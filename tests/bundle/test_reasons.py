@@ -1,15 +1,15 @@
 """Reasons in words."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import rewrite_manifest
 from customers import COLUMNS, make_customers, rows_of
 from trained import explained
 
-from churnops.bundle.bundle import MANIFEST_FILE, REASONS_FILE, Bundle, read_bundle, write_bundle
+from churnops.bundle.bundle import REASONS_FILE, Bundle, read_bundle, write_bundle
 from churnops.bundle.manifest import Manifest, canonical_json
 from churnops.bundle.reasons import Reason, reasons
 from churnops.errors import BundleError
@@ -20,15 +20,6 @@ ROWS = rows_of(COLUMNS, [(400.0, np.nan, 30.1), (2.5, 20.0, 40.0)], [("", "æ±äº
 @pytest.fixture
 def folder(tmp_path) -> Path:
     return write_bundle(explained("logistic"), tmp_path / "bundle")
-
-
-def _rewrite(folder: Path, **fields) -> None:
-    """Change fields as someone would who also mends the hash."""
-    recorded = json.loads((folder / MANIFEST_FILE).read_text())
-    recorded.pop("content_hash")
-    manifest = Manifest.model_validate(recorded | fields)
-    recorded = {"content_hash": manifest.content_hash, **manifest.model_dump(mode="json")}
-    (folder / MANIFEST_FILE).write_text(json.dumps(recorded))
 
 
 def test_the_largest_effects_come_first_with_the_value_and_what_it_means():
@@ -114,14 +105,14 @@ def test_reasons_that_are_not_those_of_the_manifest_are_refused(folder, change, 
 def test_reasons_of_another_model_are_refused_though_the_manifest_names_them(folder):
     other = explained("lightgbm")
     (folder / REASONS_FILE).write_bytes(other.reasons)
-    _rewrite(folder, reasons=other.manifest.reasons.model_dump(mode="json"))
+    rewrite_manifest(folder, reasons=other.manifest.reasons.model_dump(mode="json"))
     with pytest.raises(BundleError, match="adds up to"):
         read_bundle(folder)
 
 
 def test_a_smoke_row_with_another_score_is_refused(folder):
     smoke = [one.model_dump(mode="json") for one in explained("logistic").manifest.smoke]
-    _rewrite(folder, smoke=[smoke[0] | {"score": smoke[0]["score"] + 0.001}, *smoke[1:]])
+    rewrite_manifest(folder, smoke=[smoke[0] | {"score": smoke[0]["score"] + 0.001}, *smoke[1:]])
     with pytest.raises(BundleError, match="gives smoke rows"):
         read_bundle(folder)
 

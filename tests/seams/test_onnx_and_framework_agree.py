@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from customers import CITIES, COLUMNS, PLANS, make_customers, rows_of
+from customers import COLUMNS, EXTREMES, VALUES, make_customers, rows_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from trained import KINDS, graph_of, scores, trained
@@ -10,16 +10,8 @@ from trained import KINDS, graph_of, scores, trained
 from churnops.export.parity import TOLERANCE, parity
 from churnops.training.dataset import Columns
 
-EXTREMES = (1e30, -1e30, 3.4e38, -3.4e38, 1e-42, -1e-42, 0.0, -0.0, np.inf, -np.inf, np.nan)
 NUMERIC_ONLY = Columns(COLUMNS.numeric, ())
 CATEGORICAL_ONLY = Columns((), COLUMNS.categorical)
-
-_NUMBERS = st.floats(width=32) | st.floats(-1000, 1000, width=32) | st.sampled_from(EXTREMES)
-_TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
-_VALUES = st.tuples(
-    st.tuples(*[_NUMBERS] * len(COLUMNS.numeric)),
-    st.tuples(st.sampled_from(PLANS) | _TEXTS, st.sampled_from(CITIES) | _TEXTS),
-)
 
 
 def _difference(kind, rows):
@@ -33,7 +25,7 @@ def test_they_agree_on_customers_like_those_of_training(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=50)
-@given(values=st.lists(_VALUES, min_size=1, max_size=20))
+@given(values=st.lists(VALUES, min_size=1, max_size=20))
 @example(values=[((x,) * len(COLUMNS.numeric), ("never seen", "")) for x in EXTREMES])
 def test_they_agree_on_missing_unknown_and_extreme_values(kind, values):
     numeric, categorical = zip(*values, strict=True)

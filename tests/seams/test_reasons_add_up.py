@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from customers import CITIES, COLUMNS, PLANS, make_customers, rows_of
+from customers import COLUMNS, EXTREMES, NUMBERS, VALUES, make_customers, rows_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from trained import KINDS, PLATT, bundle_around, explained
@@ -13,16 +13,8 @@ from churnops.training.bgnbd import COLUMNS as HISTORY
 from churnops.training.bgnbd import BgNbd, Parameters
 from churnops.training.dataset import Columns
 
-EXTREMES = (1e30, -1e30, 3.4e38, -3.4e38, 1e-42, 0.0, np.inf, -np.inf, np.nan)
 NUMERIC_ONLY = Columns(COLUMNS.numeric, ())
 CATEGORICAL_ONLY = Columns((), COLUMNS.categorical)
-
-_NUMBERS = st.floats(width=32) | st.floats(-1000, 1000, width=32) | st.sampled_from(EXTREMES)
-_TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
-_VALUES = st.tuples(
-    st.tuples(*[_NUMBERS] * len(COLUMNS.numeric)),
-    st.tuples(st.sampled_from(PLANS) | _TEXTS, st.sampled_from(CITIES) | _TEXTS),
-)
 
 
 def _missed(bundle, rows):
@@ -34,7 +26,7 @@ def _missed(bundle, rows):
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=50)
-@given(values=st.lists(_VALUES, min_size=1, max_size=20))
+@given(values=st.lists(VALUES, min_size=1, max_size=20))
 @example(values=[((x,) * len(COLUMNS.numeric), ("never seen", "")) for x in EXTREMES])
 def test_with_missing_unknown_and_extreme_values(kind, values):
     assert _missed(explained(kind), rows_of(COLUMNS, *zip(*values, strict=True))) < 1e-4
@@ -55,7 +47,7 @@ def test_for_as_many_rows_as_there_are(n):
 
 
 @settings(max_examples=50)
-@given(values=st.lists(st.tuples(*[_NUMBERS] * len(HISTORY)), min_size=1, max_size=20))
+@given(values=st.lists(st.tuples(*[NUMBERS] * len(HISTORY)), min_size=1, max_size=20))
 def test_of_bgnbd(values):
     assert _missed(_bgnbd(), rows_of(Columns(HISTORY, ()), values, [()] * len(values))) < 1e-4
 

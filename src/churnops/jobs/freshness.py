@@ -43,6 +43,15 @@ def fresh_features(lake: Lake, name: str, as_of: dt.date, allowed: Allowed) -> V
     return features
 
 
+def clean_history(lake: Lake, name: str) -> list[tuple[dt.datetime, str, int]]:
+    """When, as which dataset and number the clean tables were published, by whichever step; in order."""
+    return sorted(
+        (at, dataset, number)
+        for dataset in (f"{name}/{step}" for step in CLEAN)
+        for number, at in lake.history(dataset).items()
+    )
+
+
 def _check_clean(lake: Lake, name: str, as_of: dt.date, features: Version, allowed: Allowed) -> None:
     for source in features.sources:
         later = _replaced(lake, name, source)
@@ -54,14 +63,8 @@ def _check_clean(lake: Lake, name: str, as_of: dt.date, features: Version, allow
 def _replaced(lake: Lake, name: str, source: Source) -> dt.datetime | None:
     """When clean tables of other content than `source` first appeared after it; None: they never did."""
     since = lake.history(source.dataset)[source.number]
-    later = sorted(
-        (at, dataset, number)
-        for dataset in (f"{name}/{one}" for one in CLEAN)
-        for number, at in lake.history(dataset).items()
-        if at > since
-    )
-    for at, dataset, number in later:
-        version = lake.version(dataset, number)
+    for at, dataset, number in clean_history(lake, name):
+        version = lake.version(dataset, number) if at > since else None
         if version and version.sha256 != source.sha256:
             return at
     return None

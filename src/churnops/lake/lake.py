@@ -179,13 +179,14 @@ class Lake:
     def verify(self, version: Version) -> None:
         """Raise StorageError where the files of a version's tables are not those that were published, by name
         and size: an engine that reads a folder itself would pass over one that is missing or empty."""
+        stored = {
+            below: {file.name.removeprefix(f"{below}/"): file.bytes for file in self.storage.files(below)}
+            for below in version.folders
+        }
         for name, table in version.tables.items():
             for part in table.parts:
                 below = f"{version.dataset}/{part.folder}"
-                stored = {
-                    file.name.removeprefix(f"{below}/"): file.bytes for file in self.storage.files(below)
-                }
-                found = _files_of(name, stored)
+                found = _files_of(name, stored[below])
                 for file in sorted(found.keys() | part.files.keys()):
                     if found.get(file) != part.files.get(file):
                         raise self._exchanged(version, f"{below}/{file}")

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from churnops.contracts.tables import ORDERS
 from churnops.data_config import DataConfig
-from churnops.jobs.freshness import CLEAN
+from churnops.jobs.freshness import CLEAN, clean_history
 from churnops.jobs.steps.ledger import Done, write_json
 from churnops.jobs.steps.workshop import Origin, Place, Published, Workshop
 from churnops.lake.manifest import Version
@@ -81,14 +81,10 @@ def _earlier(step: str, shop: Workshop, depends_on: Mapping[str, Any], made_by: 
 
 def _newest(shop: Workshop) -> Version | None:
     """The clean tables that were published last, by whichever step."""
-    published = [
-        (at, dataset, number)
-        for dataset in (f"{shop.name}/{step}" for step in CLEAN)
-        for number, at in shop.lake.history(dataset).items()
-    ]
+    published = clean_history(shop.lake, shop.name)
     if not published:
         return None
-    _, dataset, number = max(published)
+    _, dataset, number = published[-1]
     return shop.lake.version(dataset, number)
 
 
