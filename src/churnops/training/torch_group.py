@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.distributed.nn  # loaded once a group is met, its defaults would keep that group's threads alive
 from torch import distributed
 
 from churnops.errors import ProcessLost
