@@ -36,6 +36,9 @@ SERVER_CORE, LOAD_CORE = "0", "1"
 CONNECTIONS = 16
 RATE = 500
 BATCH = 1000
+ARROW = "application/vnd.apache.arrow.stream"
+FORMS = (("json", "/v1/score", "application/json"), ("arrow", "/invocations", ARROW))
+"""How a batch is sent, and where to."""
 HEAVY = (
     "torch",
     "tensorflow",
@@ -174,10 +177,19 @@ class Bench:
             fixed = self.load(process, url, one, pause_ms=1000 * CONNECTIONS / RATE)
             self.note(name, f"p99 ms at {RATE}/s", fixed.p99_ms)
             if name == "ours":
-                rows = {"customers": [{**CUSTOMER, "customer_id": f"c-{i}"} for i in range(BATCH)]}
-                batches = self.load(process, url, self.body("many", rows), connections=2)
-                self.note(name, "rows/s", BATCH * batches.per_second)
-                self.note(name, "rows per CPU s", BATCH * batches.per_cpu_second)
+                explained = self.load(process, f"{url}?reasons=3", one)
+                self.note("with reasons", "requests/s", explained.per_second)
+                self.note("with reasons", "per CPU s", explained.per_cpu_second)
+                for form, path, media in FORMS:
+                    many = self.load(
+                        process,
+                        url.removesuffix(server.path) + path,
+                        self.models / f"many.{form}",
+                        connections=2,
+                        media=media,
+                    )
+                    self.note(form, "rows/s", BATCH * many.per_second)
+                    self.note(form, "rows per CPU s", BATCH * many.per_cpu_second)
             self.note(name, "ready s", ready_seconds)
             self.note(name, "MB", resident_mb(process.pid))
         print(f"{name}: {full.per_second:,.0f} requests/s, p99 {full.p99_ms:.1f} ms", flush=True)
@@ -205,10 +217,11 @@ class Bench:
         """Medians, each with its extremes, and ratios to ours."""
         for figure, by_server in self.figures.items():
             print(f"\n{figure}")
-            ours = statistics.median(by_server["ours"]) if "ours" in by_server else None
+            against = "raw" if "raw" in by_server else "ours"
+            ours = statistics.median(by_server[against]) if against in by_server else None
             for name, values in by_server.items():
                 middle = statistics.median(values)
-                ratio = "" if ours is None or name == "ours" else f"   ours {ours / middle:.2f}x"
+                ratio = "" if ours is None or name == against else f"   {against} {ours / middle:.2f}x"
                 print(f"  {name:10}{middle:12,.2f}   ({min(values):,.2f} to {max(values):,.2f}){ratio}")
 
     @contextmanager
@@ -253,12 +266,13 @@ class Bench:
         seconds: int = 0,
         connections: int = CONNECTIONS,
         pause_ms: float = 0.0,
+        media: str = "application/json",
     ) -> Load:
         """The same request over and over, as fast as it is answered or after a pause."""
         seconds = seconds or self.seconds
         command = [*pinned(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
         command += ["-s", str(HERE / "servers" / "load.lua"), url]
-        told = {"BODY": str(body), "PAUSE_MS": str(pause_ms)}
+        told = {"BODY": str(body), "PAUSE_MS": str(pause_ms), "MEDIA": media}
         before = cpu_seconds(process.pid)
         done = subprocess.run(
             command, check=True, capture_output=True, text=True, env=dict(self.environment) | told

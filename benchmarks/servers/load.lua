@@ -1,6 +1,6 @@
 -- What wrk sends, and what it writes at the end: one line that `serving.py` reads.
 wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Content-Type"] = os.getenv("MEDIA")
 local file = io.open(os.getenv("BODY"), "rb")
 wrk.body = file:read("*a")
 file:close()

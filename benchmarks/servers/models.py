@@ -3,10 +3,12 @@
     python -m servers.models FOLDER
 
 `bundle`: 15 numbers, 5 categories, the default network. `plain.onnx`: a network of the same layers that takes
-20 numbers, which is what the others know to feed. `mlflow`: the same as a model of MLflow.
+20 numbers, which is what the others know to feed. `mlflow`: the same as a model of MLflow. `many.json` and
+`many.arrow`: 1,000 customers.
 """
 
 import hashlib
+import json
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -14,18 +16,22 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import onnx
+import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
 from churnops.bundle.bundle import Bundle, write_bundle
 from churnops.bundle.manifest import InputColumn, Manifest
 from churnops.evaluation.calibration import Platt
 from churnops.export.onnx import to_onnx
+from churnops.jobs.steps.reasons import with_reasons
 from churnops.training.candidates import fit
 from churnops.training.dataset import Columns, Rows
 from churnops.training.recipe import Recipe, Schedule
 from servers import LEVELS, NUMERIC
 
 _ROWS = 4_000
+_MANY = 1_000
+_SAMPLED = 500  # customers whom reasons compare with
 
 
 def main() -> None:
@@ -36,7 +42,10 @@ def main() -> None:
     recipe = Recipe(schedule=Schedule(max_epochs=1))
     fitted = fit("torch", train, validation, recipe, on_epoch=lambda _: None)
     model = to_onnx(fitted.model, train.columns, Platt(1.0, 0.0))
-    write_bundle(Bundle(_manifest(train, hashlib.sha256(model).hexdigest()), model), folder / "bundle")
+    bundle = Bundle(_manifest(train, hashlib.sha256(model).hexdigest()), model)
+    sample = train.take(np.arange(_SAMPLED))
+    write_bundle(with_reasons(bundle, (sample.numeric_NF, sample.categorical_NC)), folder / "bundle")
+    _write_many(train.take(np.arange(_MANY)), folder)
     plain = _plain(rng)
     onnx.save(plain, folder / "plain.onnx")
     mlflow.onnx.save_model(
@@ -46,6 +55,19 @@ def main() -> None:
         save_as_external_data=False,
         pip_requirements=["onnxruntime"],
     )
+
+
+def _write_many(rows: Rows, folder: Path) -> None:
+    """As a list of customers, and as a table."""
+    columns = dict(zip(rows.columns.numeric, rows.numeric_NF.T.astype(float), strict=True))
+    columns |= dict(zip(rows.columns.categorical, rows.categorical_NC.T, strict=True))
+    table = pa.table(
+        {"customer_id": [f"c-{i}" for i in range(len(rows))]}
+        | {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
+    )
+    (folder / "many.json").write_text(json.dumps({"customers": table.to_pylist()}))
+    with pa.ipc.new_stream(folder / "many.arrow", table.schema) as writer:
+        writer.write_table(table)
 
 
 def _plain(rng: np.random.Generator) -> onnx.ModelProto:
