@@ -87,6 +87,7 @@ Samples = dict[Key, list[float]]
 
 
 class _Columns(NamedTuple):
+    model_version: str
     numeric: list[str]
     categorical: list[str]
     levels: list[frozenset[str]]
@@ -176,7 +177,7 @@ class Meter:
 
     def _settle_rows(self, manifest: Manifest, rows: Sequence[Rows], scores: Sequence[list[float]]) -> None:
         columns = self._columns_of(manifest)
-        version = (manifest.model_version,)
+        version = (columns.model_version,)
         score_N = np.fromiter(chain.from_iterable(scores), np.float64)
         counts = self._histogram(SCORES, version)
         buckets_N = np.searchsorted(SCORES.bounds, score_N)
@@ -203,7 +204,8 @@ class Meter:
         if known is None:
             levels = [frozenset(column.levels) for column in manifest.categorical]
             categorical = [column.name for column in manifest.categorical]
-            columns = _Columns([column.name for column in manifest.numeric], categorical, levels)
+            numeric = [column.name for column in manifest.numeric]
+            columns = _Columns(manifest.model_version, numeric, categorical, levels)
             known = self._columns[id(manifest)] = manifest, columns  # kept alive, so no other has its id
         return known[1]
 
