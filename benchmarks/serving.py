@@ -51,7 +51,7 @@ HEAVY = (
     "lightgbm",
     "sklearn",
 )
-UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--port")
+UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--port=")
 
 VALUES = {name: 12.345 + i for i, name in enumerate(NUMERIC)} | {
     name: levels[0] for name, levels in LEVELS.items()
@@ -77,7 +77,7 @@ print(runs * {BATCH} / (time.perf_counter() - wall), runs * {BATCH} / (time.proc
 
 @dataclass(frozen=True)
 class Server:
-    """How one is started, without the port, which comes last; and asked."""
+    """How one is started, without the port, with which the command ends; and asked."""
 
     command: tuple[str, ...]
     path: str
@@ -107,16 +107,16 @@ def servers(models: Path, bentoml: str | None) -> dict[str, Server]:
             (python, *UVICORN[:2], "servers.floor:app", *UVICORN[2:]), "/", {"customers": [CUSTOMER]}
         ),
         "mlflow": Server(
-            (*mlflow, "--model-uri", str(models / "mlflow"), "--port"), "/invocations", {"inputs": [FLOATS]}
+            (*mlflow, "--model-uri", str(models / "mlflow"), "--port="), "/invocations", {"inputs": [FLOATS]}
         ),
         "ours": Server(
-            (python, "-m", "churnops", "serve", "--bundle", str(models / "bundle"), "--port"),
+            (python, "-m", "churnops", "serve", "--bundle", str(models / "bundle"), "--port="),
             "/v1/score",
             {"customers": [CUSTOMER]},
         ),
     }
     if bentoml:
-        command = (bentoml, "-m", "bentoml", "serve", "servers.bento:Churn", "--port")
+        command = (bentoml, "-m", "bentoml", "serve", "servers.bento:Churn", "--port=")
         known["bentoml"] = Server(command, "/score", {"features": FLOATS})
     return known
 
@@ -132,28 +132,17 @@ def main() -> None:
     parser.add_argument("--bentoml", metavar="PYTHON")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        models = Path(folder)
-        environment = os.environ | {
-            "MODELS": folder,
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "BENTOML_DO_NOT_TRACK": "true",
-        }
-        make = [sys.executable, "-m", "servers.models", folder]
-        subprocess.run(make, check=True, capture_output=True, env=environment)
-        bench = Bench(models, environment, given.seconds)
+        bench = Bench.made(Path(folder), given.seconds)
         found = {
             name: server
-            for name, server in servers(models, given.bentoml).items()
+            for name, server in servers(bench.models, given.bentoml).items()
             if not given.only or name in given.only
         }
         for _ in range(given.rounds):
             for name, server in found.items():
                 bench.measure(name, server)
             bench.measure_raw()
-        bench.report()
+        bench.report("raw", "ours")
         print("\nheavy modules that ours imported:", ", ".join(bench.heavy_modules(found["ours"])) or "none")
 
 
@@ -163,6 +152,21 @@ class Bench:
     def __init__(self, models: Path, environment: Mapping[str, str], seconds: int) -> None:
         self.models, self.environment, self.seconds = models, environment, seconds
         self.figures: dict[str, dict[str, list[float]]] = {}
+
+    @classmethod
+    def made(cls, models: Path, seconds: int) -> "Bench":
+        """One whose servers find their models in `models`, where they are made first."""
+        environment = os.environ | {
+            "MODELS": str(models),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "BENTOML_DO_NOT_TRACK": "true",
+        }
+        make = [sys.executable, "-m", "servers.models", str(models)]
+        subprocess.run(make, check=True, capture_output=True, env=environment)
+        return cls(models, environment, seconds)
 
     def measure(self, name: str, server: Server) -> None:
         """One turn of one server."""
@@ -213,16 +217,17 @@ class Bench:
         """Keep one figure of one round."""
         self.figures.setdefault(figure, {}).setdefault(server, []).append(value)
 
-    def report(self) -> None:
-        """Medians, each with its extremes, and ratios to ours."""
+    def report(self, *against: str) -> None:
+        """Medians, each with its extremes, and the ratio of the first of `against` that has the figure."""
         for figure, by_server in self.figures.items():
             print(f"\n{figure}")
-            against = "raw" if "raw" in by_server else "ours"
-            ours = statistics.median(by_server[against]) if against in by_server else None
+            medians = {name: statistics.median(values) for name, values in by_server.items()}
+            base = next((name for name in against if name in medians), None)
             for name, values in by_server.items():
-                middle = statistics.median(values)
-                ratio = "" if ours is None or name == against else f"   {against} {ours / middle:.2f}x"
-                print(f"  {name:10}{middle:12,.2f}   ({min(values):,.2f} to {max(values):,.2f}){ratio}")
+                ratio = f"   {base} {medians[base] / medians[name]:.2f}x" if base and name != base else ""
+                print(
+                    f"  {name:14}{medians[name]:12,.2f}   ({min(values):,.2f} to {max(values):,.2f}){ratio}"
+                )
 
     @contextmanager
     def running(
@@ -233,7 +238,13 @@ class Bench:
             port = free.getsockname()[1]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options
         started = time.perf_counter()
-        command = [*pinned(SERVER_CORE), server.command[0], *before, *server.command[1:], str(port)]
+        command = [
+            *pinned(SERVER_CORE),
+            server.command[0],
+            *before,
+            *server.command[1:-1],
+            f"{server.command[-1]}{port}",
+        ]
         process = subprocess.Popen(command, env=self.environment, start_new_session=True, **quiet)
         try:
             url = f"http://127.0.0.1:{port}{server.path}"
