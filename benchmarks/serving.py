@@ -6,10 +6,11 @@ It needs two cores and wrk (`apt-get install wrk`). The servers take turns in ev
 second there are requests a second of CPU time that the server and its children took: on a machine that is
 busy with other work, that figure is the one to believe.
 
-textbook: FastAPI, a sync handler, one list of floats, ONNX Runtime's own threads. bare: FastAPI checks the 20
-columns and answers a constant. floor: a raw ASGI app with the model and without checks. MLflow's scoring
-server. BentoML, if a Python that has it (and onnxruntime) is named. ours: `churnops serve`, everything
-checked. textbook, MLflow and BentoML have a plain network of the same layers, which takes 20 floats.
+textbook: FastAPI, a sync handler, one list of floats, ONNX Runtime's own threads, `uvicorn app:app` as it
+comes; unlogged: the same without a line of log for every request. bare: FastAPI checks the 20 columns and
+answers a constant. floor: a raw ASGI app with the model and without checks. MLflow's scoring server.
+BentoML, if a Python that has it (and onnxruntime) is named. ours: `churnops serve`, everything checked.
+textbook, MLflow and BentoML have a plain network of the same layers, which takes 20 floats.
 """
 
 import argparse
@@ -97,11 +98,11 @@ class Load:
 def servers(models: Path, bentoml: str | None) -> dict[str, Server]:
     """All that can be started here."""
     python = sys.executable
+    textbook = ("servers.textbook:app", "--port=")
     mlflow = (python, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--workers", "1")
     known = {
-        "textbook": Server(
-            (python, *UVICORN[:2], "servers.textbook:app", *UVICORN[2:]), "/score", {"features": FLOATS}
-        ),
+        "textbook": Server((python, "-m", "uvicorn", *textbook), "/score", {"features": FLOATS}),
+        "unlogged": Server((python, *UVICORN[:-1], *textbook), "/score", {"features": FLOATS}),
         "bare": Server((python, *UVICORN[:2], "servers.bare:app", *UVICORN[2:]), "/score", CUSTOMER),
         "floor": Server(
             (python, *UVICORN[:2], "servers.floor:app", *UVICORN[2:]), "/", {"customers": [CUSTOMER]}
