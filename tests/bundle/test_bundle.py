@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from churnops.bundle.bundle import (
     MANIFEST_FILE,
     MODEL_FILE,
-    category_text,
     category_texts,
     read_bundle,
     write_bundle,
 )
+from churnops.bundle.categories import category_text
 from churnops.errors import BundleError
 
 ROW = {"tenure months": 12, "spend.30d": 3.5, "class": 1, '1st "plan"': "pro", "city_tier": "2"}

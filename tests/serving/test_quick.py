@@ -20,7 +20,15 @@ GOOD = {"tenure months": 12, "spend.30d": 3.5, "class": 1, "1st 'plan'": "pro", 
 
 @pytest.fixture(scope="module")
 def quick():
-    return QuickReader(BUNDLE.manifest)
+    return _reader(BUNDLE)
+
+
+def _reader(bundle) -> QuickReader:
+    return QuickReader(bundle.manifest, bundle.categories)
+
+
+def _texts(bundle, rows):
+    return bundle.categories.texts(rows.category_NC, rows.others)
 
 
 def _body(*customers) -> bytes:
@@ -51,7 +59,7 @@ def test_what_is_good_is_read_at_once(quick, change):
 def test_what_may_be_left_out_is_missing(quick):
     rows = quick.read(_body({"tenure months": 12, "1st 'plan'": "pro"}))
     assert np.isnan(rows.numeric_NF[0, 1:]).all()
-    assert rows.categorical_NC.tolist() == [["pro", ""]]
+    assert _texts(BUNDLE, rows).tolist() == [["pro", ""]]
     assert rows.customer_ids == [None]
 
 
@@ -94,7 +102,7 @@ def test_damaged_text_is_read_alike(quick, body, data):
     ],
 )
 def test_a_name_sent_twice_is_not_for_the_quick_reader(customers):
-    quick = QuickReader(make_bundle([COLUMNS[2]]).manifest)
+    quick = _reader(make_bundle([COLUMNS[2]]))
     assert quick.read(f'{{"customers": [{customers}]}}'.encode()) is None
 
 
@@ -112,8 +120,9 @@ def test_names_that_json_escapes_are_for_the_careful_reader(name):
 @pytest.mark.parametrize("kind", ["numeric", "categorical"])
 def test_any_other_name_can_be_a_column(name, kind):
     column = COLUMNS[0 if kind == "numeric" else 3].model_copy(update={"name": name, "levels": ("1",)})
-    rows = QuickReader(make_bundle([column]).manifest).read(_body({name: 1}))
-    matrix = rows.numeric_NF if kind == "numeric" else rows.categorical_NC
+    bundle = make_bundle([column])
+    rows = _reader(bundle).read(_body({name: 1}))
+    matrix = rows.numeric_NF if kind == "numeric" else _texts(bundle, rows)
     assert matrix.tolist() == [[1.0 if kind == "numeric" else "1"]]
 
 
@@ -126,5 +135,5 @@ def _agrees(quick, body: bytes, *, at_once: bool = False) -> None:
     assert not isinstance(customers, Refusal)
     numeric_NF, categorical_NC = BUNDLE.matrices(customers)
     np.testing.assert_array_equal(rows.numeric_NF, numeric_NF)
-    assert rows.categorical_NC.tolist() == categorical_NC.tolist()
+    assert _texts(BUNDLE, rows).tolist() == categorical_NC.tolist()
     assert rows.customer_ids == [customer.get("customer_id") for customer in customers]

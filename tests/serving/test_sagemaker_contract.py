@@ -291,7 +291,7 @@ def test_text_that_points_outside_of_its_own_bytes_is_refused(client):
     ("ids", "answered"),
     [
         (pa.array([17, None]), [17, None]),
-        (pa.array([1 << 63, 17], pa.uint64()), [str(1 << 63), "17"]),
+        (pa.array([1 << 63, 17], pa.uint64()), [1 << 63, 17]),
         (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
     ],
 )

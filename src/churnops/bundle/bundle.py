@@ -14,8 +14,9 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from pydantic import ValidationError
 
+from churnops.bundle.categories import Categories, category_text
 from churnops.bundle.graph import check_stands_alone
-from churnops.bundle.manifest import Manifest
+from churnops.bundle.manifest import InputColumn, Manifest
 from churnops.bundle.signature import check_signature
 from churnops.errors import BundleError
 
@@ -108,20 +109,28 @@ class Bundle:
         return numeric_NF, np.array(texts, dtype=object).reshape(len(rows), len(categorical))
 
     @cached_property
+    def numeric(self) -> tuple[InputColumn, ...]:
+        """As in the manifest, which looks for them each time."""
+        return self.manifest.numeric
+
+    @cached_property
+    def categorical(self) -> tuple[InputColumn, ...]:
+        """The same."""
+        return self.manifest.categorical
+
+    @cached_property
+    def categories(self) -> Categories:
+        """The numbers of its texts, for whoever keeps rows by number."""
+        return Categories(self.categorical)
+
+    @cached_property
     def _names(self) -> tuple[list[str], list[str]]:
-        numeric, categorical = self.manifest.numeric, self.manifest.categorical
-        return [column.name for column in numeric], [column.name for column in categorical]
+        return [column.name for column in self.numeric], [column.name for column in self.categorical]
 
     @cached_property
     def _fed(self) -> tuple[str, ...]:
         """The graph's inputs: it has none for a kind of which there is no column."""
         return tuple(one.name for one in self.session.get_inputs())
-
-
-def category_text(value: str | int | None) -> str:
-    """A category as the graph knows it: blank text is missing, a whole number is its digits."""
-    text = "" if value is None else str(value)
-    return "" if text.isspace() else text
 
 
 def category_texts(column: "pa.Array") -> np.ndarray:

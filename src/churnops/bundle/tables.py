@@ -1,27 +1,26 @@
 """From an Arrow table's columns to the two matrices of the graph. The server reads it when a table comes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.types as is_type
 
 from churnops.bundle.bundle import category_texts
-from churnops.bundle.manifest import Manifest
+from churnops.bundle.categories import MISSING, Categories
+from churnops.bundle.manifest import InputColumn, Manifest
 
-_TEXT = (is_type.is_string, is_type.is_large_string, is_type.is_string_view)
+_TEXT = (pa.string(), pa.large_string(), pa.string_view())
+_WHOLE = (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
+_FLOAT = (pa.float16(), pa.float32(), pa.float64())
+_DECIMAL = (pa.decimal32(1), pa.decimal64(1), pa.decimal128(1), pa.decimal256(1))
 _KINDS = {
     "text": _TEXT,
-    "text or whole numbers": (*_TEXT, is_type.is_integer, is_type.is_null),
-    "a timestamp or date": (is_type.is_timestamp, is_type.is_date, is_type.is_null),
-    "a number": (
-        is_type.is_integer,
-        is_type.is_floating,
-        is_type.is_decimal,
-        is_type.is_boolean,
-        is_type.is_null,
-    ),
+    "text or whole numbers": (*_TEXT, *_WHOLE, pa.null()),
+    "a timestamp or date": (pa.timestamp("us"), pa.date32(), pa.date64(), pa.null()),
+    "a number": (*_WHOLE, *_FLOAT, *_DECIMAL, pa.bool_(), pa.null()),
 }
+_IDS = {wanted: frozenset(kind.id for kind in kinds) for wanted, kinds in _KINDS.items()}
 
 
 def column_problems(manifest: Manifest, schema: pa.Schema) -> list[str]:
@@ -43,7 +42,7 @@ def column_kinds(manifest: Manifest) -> dict[str, str]:
 
 def misfits(wanted: Mapping[str, str], schema: pa.Schema) -> dict[str, pa.DataType]:
     """The types of those columns that are there and of another kind than is `wanted`."""
-    types = {field.name: field.type for field in schema}
+    types = dict(zip(schema.names, schema.types, strict=True))
     return {
         name: types[name] for name, kind in wanted.items() if name in types and not _fits(types[name], kind)
     }
@@ -54,20 +53,63 @@ def matrices(manifest: Manifest, batch: pa.RecordBatch) -> tuple[np.ndarray, np.
 
     A column that is not there is null in every row.
     """
-    numeric_NF = np.full((batch.num_rows, len(manifest.numeric)), np.nan, dtype=np.float32)
     categorical_NC = np.full((batch.num_rows, len(manifest.categorical)), "", dtype=object)
     there = {*batch.schema.names}
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and a problem
-        for j, column in enumerate(manifest.numeric):
-            if column.name in there:
-                numbers = batch[column.name].cast(pa.float64(), safe=False)
-                numeric_NF[:, j] = numbers.to_numpy(zero_copy_only=False)
     for j, column in enumerate(manifest.categorical):
         if column.name in there:
             categorical_NC[:, j] = category_texts(batch[column.name])
-    return numeric_NF, categorical_NC
+    return numeric_matrix(manifest.numeric, batch), categorical_NC
+
+
+def numeric_matrix(columns: Sequence[InputColumn], batch: pa.RecordBatch) -> np.ndarray:
+    """Of `columns` in their order [N, F], NaN for null and for a column that is not there."""
+    there = {*batch.schema.names}
+    found = [j for j, column in enumerate(columns) if column.name in there]
+    sent = batch.select([columns[j].name for j in found])
+    if any(not is_type.is_float64(kind) for kind in sent.schema.types):
+        sent = sent.cast(pa.schema([(name, pa.float64()) for name in sent.schema.names]), safe=False)
+    wide_NS = sent.to_tensor(null_to_nan=True).to_numpy() if found else np.empty((batch.num_rows, 0))
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and a problem
+        sent_NS: np.ndarray = wide_NS.astype(np.float32)
+    if len(found) == len(columns):
+        return sent_NS
+    numeric_NF = np.full((batch.num_rows, len(columns)), np.nan, dtype=np.float32)
+    numeric_NF[:, found] = sent_NS
+    return numeric_NF
+
+
+def category_numbers(
+    columns: Sequence[InputColumn], batch: pa.RecordBatch, categories: Categories, *, others: dict[str, int]
+) -> np.ndarray:
+    """Of `columns` in their order [N, C], as `categories` numbers them, who adds to `others`."""
+    there = {*batch.schema.names}
+    number_CN = np.full((len(columns), batch.num_rows), MISSING, dtype=np.intp)
+    plain: dict[int, pa.Array] = {}
+    for j, column in enumerate(columns):
+        sent = batch[column.name] if column.name in there else None
+        if sent is None:
+            continue
+        if is_type.is_dictionary(sent.type):
+            number_CN[j] = _numbered(sent, categories, others)
+        else:
+            plain[j] = sent if is_type.is_string(sent.type) else sent.cast(pa.string())
+    if plain:  # each text is looked up once, not once a row, and not once a column
+        all_of_them = pa.concat_arrays([*plain.values()]).dictionary_encode(null_encoding="encode")
+        number_CN[[*plain]] = _numbered(all_of_them, categories, others).reshape(len(plain), -1)
+    return number_CN.T
+
+
+def _numbered(column: pa.DictionaryArray, categories: Categories, others: dict[str, int]) -> np.ndarray:
+    levels, indices = column.dictionary, column.indices
+    texts = (levels if is_type.is_string(levels.type) else levels.cast(pa.string())).to_pylist()
+    number_L = np.array([*categories.numbers(texts, others), MISSING])
+    index_N: np.ndarray = (
+        indices.fill_null(len(levels)).to_numpy() if indices.null_count else np.from_dlpack(indices)
+    )
+    number_N: np.ndarray = number_L[index_N]
+    return number_N
 
 
 def _fits(kind: pa.DataType, wanted: str) -> bool:
     value = kind.value_type if is_type.is_dictionary(kind) else kind
-    return any(is_kind(value) for is_kind in _KINDS[wanted])
+    return value.id in _IDS[wanted]

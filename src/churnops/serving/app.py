@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from churnops.serving.inference_protocol import inference_protocol_routes
 from churnops.serving.model import Answer, Models, Served
 from churnops.serving.payloads import MAX_REASONS, Faults, Scores
-from churnops.serving.sagemaker import sagemaker_routes
+from churnops.serving.sagemaker import INVOCATIONS, Invocations, sagemaker_routes
 from churnops.serving.scores import Scoring
 from churnops.serving.stream import stream_routes
 from churnops.serving.threads import Threads
@@ -35,15 +35,22 @@ _Reasons = Annotated[
 def create_app(models: Models, threads: Threads | None = None) -> ASGIApp:
     """The app that answers with the current one of `models`, and does what takes long on `threads`.
 
-    FastAPI does everything but what is asked all the time: the path of a score goes round it.
+    FastAPI does everything but what is asked all the time: the paths of scores go round it.
     """
     scoring = Scoring(models, threads or Threads())
     around = _around(scoring)
+    apps: dict[str, ASGIApp] = {SCORE: _score(scoring), INVOCATIONS: Invocations(models, scoring.threads)}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != SCORE or scope["method"] != "POST":
-            await around(scope, receive, send)
-            return
+        is_asked = scope["type"] == "http" and scope["method"] == "POST"
+        answering = apps.get(scope["path"], around) if is_asked else around
+        await answering(scope, receive, send)
+
+    return app
+
+
+def _score(scoring: Scoring) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         answer = await scoring.answer(receive, scope["query_string"])
         if answer is None:
             return  # nobody is left to read it

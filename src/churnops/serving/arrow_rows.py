@@ -1,15 +1,18 @@
 """Customers as Arrow and Parquet, and scores as Arrow. Only what gets or gives a table imports this."""
 
-import io
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from churnops.bundle.bundle import Bundle
 from churnops.bundle.manifest import Manifest
-from churnops.bundle.tables import column_kinds, matrices, misfits
+from churnops.bundle.tables import category_numbers, column_kinds, misfits, numeric_matrix
 from churnops.serving.columns import (
     MAX_ROWS,
     NOBODY,
@@ -19,8 +22,8 @@ from churnops.serving.columns import (
     refused_names,
     refused_values,
 )
-from churnops.serving.frames import Frames, StreamRefused
-from churnops.serving.model import Served, prediction_ids
+from churnops.serving.frames import Frames, StreamRefused, check_message
+from churnops.serving.model import ROW_DIGITS, Served, prediction_start
 from churnops.serving.payloads import ID, MAX_ID_CHARACTERS, Fault
 from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal
@@ -33,30 +36,56 @@ _ANSWER = (
     pa.field("prediction_id", pa.string(), nullable=False),
 )
 _KEY = ("customer_id", "as_of")
+_HEXADECIMAL = np.frombuffer(b"0123456789abcdef", np.uint8)
+_ONE_THREAD = pa.ipc.IpcReadOptions(use_threads=False)
 
 NOT_ARROW = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What Arrow raises for bytes that are not what they should be."""
 
 
-def read_arrow(manifest: Manifest, body: bytes) -> Rows | Refusal:
+@dataclass(frozen=True)
+class _Ids(Sequence[str | int | None]):
+    """Those of a table, made Python's own only where they are asked for."""
+
+    column: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __getitem__(self, which: Any) -> Any:
+        return _Ids(self.column[which]) if isinstance(which, slice) else self.column[which].as_py()
+
+    def __iter__(self) -> Iterator[str | int | None]:
+        return iter(self.column.to_pylist())
+
+
+def open_arrow(read: Callable[[int], bytes]) -> pa.RecordBatchReader:
+    """The Arrow IPC stream that `read` gives; raises StreamRefused for what must not be read."""
+    return pa.ipc.open_stream(pa.PythonFile(Frames(read), mode="r"), options=_ONE_THREAD)
+
+
+def read_arrow(bundle: Bundle, body: bytes) -> Rows | Refusal:
     """The customers in `body`, an Arrow IPC stream."""
-    file = pa.PythonFile(Frames(io.BytesIO(body).read), mode="r")
     try:
-        with pa.ipc.open_stream(file) as stream:
-            return refused_schema(manifest, stream.schema) or _read(manifest, stream.schema, stream)
+        for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(body)):
+            check_message(message.metadata, message.body.size if message.body else 0)
+        with pa.ipc.open_stream(pa.BufferReader(body), options=_ONE_THREAD) as stream:
+            return refused_schema(bundle.manifest, stream.schema) or _read(bundle, stream.schema, stream)
     except StreamRefused as ended:
         return ended.refusal
     except NOT_ARROW as error:
         return not_arrow(error)
 
 
-def read_parquet(manifest: Manifest, body: bytes) -> Rows | Refusal:
+def read_parquet(bundle: Bundle, body: bytes) -> Rows | Refusal:
     """The customers in `body`, a Parquet file."""
-    inputs = {column.name for column in manifest.inputs}
+    import pyarrow.parquet as pq  # most tables come as streams
+
+    inputs = {column.name for column in bundle.manifest.inputs}
     try:
         metadata = pq.read_metadata(pa.BufferReader(body))
         schema = metadata.schema.to_arrow_schema()
-        refused = refused_schema(manifest, schema)
+        refused = refused_schema(bundle.manifest, schema)
         if refused:
             return refused
         unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
@@ -66,7 +95,7 @@ def read_parquet(manifest: Manifest, body: bytes) -> Rows | Refusal:
         # Texts stay dictionaries: one long text, repeated, is small in the file and would not be in memory.
         with pq.ParquetFile(pa.BufferReader(body), read_dictionary=names) as file:
             kept = pa.schema([file.schema_arrow.field(name) for name in names])
-            return _read(manifest, kept, file.iter_batches(PIECE_ROWS, columns=names))
+            return _read(bundle, kept, file.iter_batches(PIECE_ROWS, columns=names))
     except NOT_ARROW as error:
         return Refusal(422, (Fault(problem=f"not Parquet: {error}", expected="a whole Parquet file"),))
 
@@ -89,10 +118,14 @@ def validate(batch: pa.RecordBatch) -> None:
     batch.validate(full=True)
 
 
-def rows_of(manifest: Manifest, batch: pa.RecordBatch) -> Rows | Refusal:
-    """The customers of a batch whose schema is good, without their ids."""
-    rows = Rows(*matrices(manifest, batch), [None] * batch.num_rows)
-    return refused_values(manifest, rows) or rows
+def rows_of(bundle: Bundle, batch: pa.RecordBatch) -> Rows | Refusal:
+    """The customers of a batch whose schema is good."""
+    others: dict[str, int] = {}
+    category_NC = category_numbers(bundle.categorical, batch, bundle.categories, others=others)
+    has_ids = "customer_id" in batch.schema.names
+    ids: Sequence[str | int | None] = _Ids(batch["customer_id"]) if has_ids else [None] * batch.num_rows
+    rows = Rows(numeric_matrix(bundle.numeric, batch), category_NC, ids, (*others,))
+    return refused_values(bundle, rows) or rows
 
 
 def answer_schema(asked: pa.Schema) -> pa.Schema:
@@ -102,15 +135,18 @@ def answer_schema(asked: pa.Schema) -> pa.Schema:
 
 def answered(served: Served, batch: pa.RecordBatch, scores: list[float]) -> pa.RecordBatch:
     """The scores of the customers of `batch`."""
-    schema = answer_schema(batch.schema)
-    threshold = served.manifest.threshold
+    schema, n = answer_schema(batch.schema), len(scores)
+    score_N = np.array(scores, dtype=np.float64)
+    is_decided = np.packbits(score_N >= served.manifest.threshold, bitorder="little")
+    version = served.model_version.encode()
     columns = {
-        "score": pa.array(scores, pa.float64()),
-        "decision": pa.array([score >= threshold for score in scores], pa.bool_()),
+        "score": _array(pa.float64(), n, score_N),
+        "decision": _array(pa.bool_(), n, is_decided),
         "model_version": pa.DictionaryArray.from_arrays(
-            pa.repeat(pa.scalar(0, pa.int8()), len(scores)), [served.model_version]
+            _array(pa.int8(), n, np.zeros(n, np.int8)),
+            _array(pa.string(), 1, np.array([0, len(version)], np.int32), version),
         ),
-        "prediction_id": pa.array(prediction_ids(len(scores)), pa.string()),
+        "prediction_id": _prediction_ids(n),
     }
     arrays = [columns[name] if name in columns else batch[name] for name in schema.names]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -118,8 +154,8 @@ def answered(served: Served, batch: pa.RecordBatch, scores: list[float]) -> pa.R
 
 def written(served: Served, parts: Parts) -> bytes:
     """The scores of customers that came in any form, as an Arrow IPC stream."""
-    ids = [one for rows, _ in parts for one in rows.customer_ids]
-    keys = pa.table({} if all(one is None for one in ids) else {"customer_id": _ids(ids)})
+    ids = _ids_of([rows.customer_ids for rows, _ in parts])
+    keys = pa.table({} if ids is None else {"customer_id": ids})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, answer_schema(keys.schema)) as stream:
         start = 0
@@ -138,28 +174,60 @@ def not_arrow(error: Exception) -> Refusal:
     )
 
 
-def _ids(ids: list[str | int | None]) -> pa.Array:
-    """Whole numbers of 64 bits where all are, else text."""
+def _ids_of(parts: Sequence[Sequence[str | int | None]]) -> pa.Array | None:
+    """As they came in a table; else whole numbers of 64 bits where all are, or text. None: there are none."""
+    columns = [ids.column for ids in parts if isinstance(ids, _Ids)]
+    if columns:
+        return pa.chunked_array(columns).combine_chunks()
+    ids = [*chain.from_iterable(parts)]
+    if all(one is None for one in ids):
+        return None
     if all(one is None or (isinstance(one, int) and -(1 << 63) <= one < 1 << 63) for one in ids):
         return pa.array(ids, pa.int64())
     return pa.array([None if one is None else str(one) for one in ids], pa.string())
 
 
-def _read(manifest: Manifest, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Rows | Refusal:
-    table = pa.Table.from_batches(_no_more(batches), schema)
-    if table.num_rows > MAX_ROWS:
+@cache
+def _row_digits() -> np.ndarray:
+    """In hexadecimal, for as many rows as are answered at once."""
+    shifts_D = 4 * np.arange(ROW_DIGITS)[::-1]
+    digits_ND: np.ndarray = _HEXADECIMAL[np.arange(PIECE_ROWS)[:, None] >> shifts_D & 15]
+    return digits_ND
+
+
+def _prediction_ids(n: int) -> pa.Array:
+    """As `prediction_ids`, in a tenth of the time."""
+    start = np.frombuffer(prediction_start().encode(), np.uint8)
+    written_ND = np.empty((n, len(start) + ROW_DIGITS), np.uint8)
+    written_ND[:, : len(start)] = start
+    written_ND[:, len(start) :] = _row_digits()[:n]
+    ends = np.arange(n + 1, dtype=np.int32) * written_ND.shape[1]
+    return _array(pa.string(), n, ends, written_ND)
+
+
+def _array(kind: pa.DataType, n: int, *buffers: Any) -> pa.Array:
+    """Of `n` values without a null, from its buffers."""
+    return pa.Array.from_buffers(kind, n, [None, *map(pa.py_buffer, buffers)])
+
+
+def _read(bundle: Bundle, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Rows | Refusal:
+    read = [batch for batch in _no_more(batches) if batch.num_rows]
+    n = sum(batch.num_rows for batch in read)
+    if n > MAX_ROWS:
         return TOO_MANY
-    if not table.num_rows:
+    if not n:
         return NOBODY
-    (batch,) = table.combine_chunks().to_batches()
-    rows = rows_of(manifest, batch)
-    if isinstance(rows, Refusal) or "customer_id" not in schema.names:
+    (batch,) = read if len(read) == 1 else pa.Table.from_batches(read, schema).combine_chunks().to_batches()
+    rows = rows_of(bundle, batch)
+    if isinstance(rows, Refusal) or not isinstance(rows.customer_ids, _Ids):
         return rows
-    ids = batch["customer_id"]
-    if pa.types.is_dictionary(ids.type) and _longest(ids.dictionary) > MAX_ID_CHARACTERS:
-        long = Fault(column="customer_id", problem="text that is too long", expected=ID)
-        return Refusal(422, (long,))
-    return replace(rows, customer_ids=ids.to_pylist())
+    ids = rows.customer_ids.column
+    if pa.types.is_dictionary(ids.type):
+        if _longest(ids.dictionary) > MAX_ID_CHARACTERS:
+            long = Fault(column="customer_id", problem="text that is too long", expected=ID)
+            return Refusal(422, (long,))
+        return replace(rows, customer_ids=_Ids(ids.cast(ids.type.value_type)))
+    return rows
 
 
 def _longest(texts: pa.Array) -> int:

@@ -4,10 +4,11 @@ import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from churnops.bundle.bundle import Bundle
+from churnops.bundle.categories import MISSING
 from churnops.bundle.manifest import InputColumn, Manifest
 from churnops.serving.model import Served, checked
 from churnops.serving.payloads import Fault, expected
@@ -34,23 +35,25 @@ def refused_names(manifest: Manifest, names: Sequence[str]) -> Refusal | None:
     inputs = [column.name for column in manifest.inputs]
     known = {*inputs, *_KEY, *manifest.ignored_columns}
     faults = [_unknown(name, [*inputs, *_KEY]) for name in dict.fromkeys(names) if name not in known]
-    for name, times in Counter(names).items():
-        if times > 1:
-            faults.append(
-                Fault(column=name, problem=f"'{name}' is sent more than once", expected="one column")
-            )
+    there = {*names}
+    if len(there) < len(names):
+        repeated = (name for name, times in Counter(names).items() if times > 1)
+        faults += [
+            Fault(column=name, problem=f"'{name}' is sent more than once", expected="one column")
+            for name in repeated
+        ]
     for column in manifest.inputs:
-        if not column.nullable and column.name not in names:
+        if column.name not in there and not column.nullable:
             faults.append(missing(column))
     return Refusal(422, tuple(faults)) if faults else None
 
 
-def refused_values(manifest: Manifest, rows: Rows, found: Sequence[Fault] = ()) -> Refusal | None:
+def refused_values(bundle: Bundle, rows: Rows, found: Sequence[Fault] = ()) -> Refusal | None:
     """What is wrong with the values of `rows`, beside what was `found` when they were read."""
     unread = {fault.column for fault in found if fault.row is None}
     faults = {
         (fault.row, fault.column): fault
-        for fault in _value_faults(manifest, rows)
+        for fault in _value_faults(bundle, rows)
         if fault.column not in unread
     }
     faults |= {(fault.row, fault.column): fault for fault in found}
@@ -76,7 +79,7 @@ def scored(served: Served, rows: Rows) -> Parts | Refusal:
     faults: list[Fault] = []
     for start in range(0, len(rows), PIECE_ROWS):
         part = slice(start, start + PIECE_ROWS)
-        piece = Rows(rows.numeric_NF[part], rows.categorical_NC[part], rows.customer_ids[part])
+        piece = Rows(rows.numeric_NF[part], rows.category_NC[part], rows.customer_ids[part], rows.others)
         scores = checked(served.score(piece))
         if isinstance(scores, Refusal):
             faults += moved(scores, start).faults
@@ -112,19 +115,24 @@ def _unknown(name: str, known: Sequence[str]) -> Fault:
     return Fault(column=name, problem=f"there is no '{name}'", expected=wanted)
 
 
-def _value_faults(manifest: Manifest, rows: Rows) -> Iterator[Fault]:
-    for column, values_N in zip(manifest.numeric, rows.numeric_NF.T, strict=True):
-        for row in _where(np.isinf(values_N)):
-            problem = "not a finite number of 32 bits"
-            yield Fault(row=row, column=column.name, problem=problem, expected=expected(column))
-        if not column.nullable:
-            yield from (missing(column, row) for row in _where(np.isnan(values_N)))
-    for column, texts_N in zip(manifest.categorical, rows.categorical_NC.T, strict=True):
-        if not column.nullable:
-            yield from (missing(column, row) for row in _where(texts_N == ""))
+def _value_faults(bundle: Bundle, rows: Rows) -> Iterator[Fault]:
+    for column, row in _where(bundle.numeric, np.isinf(rows.numeric_NF)):
+        problem = "not a finite number of 32 bits"
+        yield Fault(row=row, column=column.name, problem=problem, expected=expected(column))
+    numbers = [j for j, column in enumerate(bundle.numeric) if not column.nullable]
+    texts = [j for j, column in enumerate(bundle.categorical) if not column.nullable]
+    for columns, filled, absent_NX in (
+        (bundle.numeric, numbers, np.isnan(rows.numeric_NF[:, numbers])),
+        (bundle.categorical, texts, rows.category_NC[:, texts] == MISSING),
+    ):
+        for column, row in _where([columns[j] for j in filled], absent_NX):
+            yield missing(column, row)
 
 
-def _where(mask_N: Any) -> list[int]:
-    """As many as are shown, and one more."""
-    found: list[int] = np.flatnonzero(mask_N)[: SHOWN_FAULTS + 1].tolist()
-    return found
+def _where(columns: Sequence[InputColumn], mask_NX: np.ndarray) -> Iterator[tuple[InputColumn, int]]:
+    """By column, as many rows of each as are shown, and one more."""
+    if not mask_NX.any():
+        return
+    for j in np.flatnonzero(mask_NX.any(axis=0)).tolist():
+        for row in np.flatnonzero(mask_NX[:, j])[: SHOWN_FAULTS + 1].tolist():
+            yield columns[j], row

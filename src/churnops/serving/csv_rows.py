@@ -8,8 +8,9 @@ from itertools import chain, islice
 
 import numpy as np
 
-from churnops.bundle.bundle import category_text
-from churnops.bundle.manifest import InputColumn, Manifest
+from churnops.bundle.bundle import Bundle
+from churnops.bundle.categories import MISSING
+from churnops.bundle.manifest import InputColumn
 from churnops.serving.columns import (
     MAX_ROWS,
     NOBODY,
@@ -32,7 +33,7 @@ _FLAGS = {"true": 1.0, "false": 0.0}
 
 
 def read_csv(
-    manifest: Manifest, body: bytes, *, has_header: bool | None, is_part: bool = False
+    bundle: Bundle, body: bytes, *, has_header: bool | None, is_part: bool = False
 ) -> Rows | Refusal:
     """The customers in `body`, UTF-8 as in RFC 4180, or every fault; an empty cell is missing.
 
@@ -40,6 +41,7 @@ def read_csv(
     known (None), a first line of which at least half are names of columns is the header. If `body` may be a
     part of a file, such a line is refused: the other parts lack it, and would be read in another order.
     """
+    manifest = bundle.manifest
     try:
         lines = _lines(body)
         first = next(lines, None)
@@ -65,7 +67,7 @@ def read_csv(
         return _refused(f"not CSV: {error}")
     if len(cells) > MAX_ROWS:
         return TOO_MANY
-    return _rows(manifest, names, cells)
+    return _rows(bundle, names, cells)
 
 
 def _lines(body: bytes) -> Iterator[list[str]]:
@@ -74,7 +76,7 @@ def _lines(body: bytes) -> Iterator[list[str]]:
     return csv.reader(io.StringIO(text, newline=""), strict=True) if text else iter(())
 
 
-def _rows(manifest: Manifest, names: Sequence[str], cells: list[list[str]]) -> Rows | Refusal:
+def _rows(bundle: Bundle, names: Sequence[str], cells: list[list[str]]) -> Rows | Refusal:
     if not cells:
         return NOBODY
     uneven = [(row, len(line)) for row, line in enumerate(cells) if len(line) != len(names)]
@@ -83,9 +85,11 @@ def _rows(manifest: Manifest, names: Sequence[str], cells: list[list[str]]) -> R
         return Refusal(
             422, tuple(Fault(row=row, problem=f"{n} cells", expected=said) for row, n in uneven[:100])
         )
+    manifest = bundle.manifest
     columns = dict(zip(names, zip(*cells, strict=True), strict=True))
     numeric_NF = np.full((len(cells), len(manifest.numeric)), np.nan, dtype=np.float32)
-    categorical_NC = np.full((len(cells), len(manifest.categorical)), "", dtype=object)
+    category_NC = np.full((len(cells), len(manifest.categorical)), MISSING, dtype=np.intp)
+    others: dict[str, int] = {}
     faults: list[Fault] = []
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and a fault
         for j, column in enumerate(manifest.numeric):
@@ -93,15 +97,15 @@ def _rows(manifest: Manifest, names: Sequence[str], cells: list[list[str]]) -> R
                 numeric_NF[:, j] = _numbers(column, columns[column.name], faults)
     for j, column in enumerate(manifest.categorical):
         if column.name in columns:
-            categorical_NC[:, j] = [*map(category_text, columns[column.name])]
+            category_NC[:, j] = bundle.categories.numbers(columns[column.name], others)
     ids = [one or None for one in columns.get("customer_id", [""] * len(cells))]
     for row, one in enumerate(ids):
         if one and len(one) > MAX_ID_CHARACTERS:
             faults.append(
                 Fault(row=row, column="customer_id", problem=f"text of {len(one)} characters", expected=ID)
             )
-    rows = Rows(numeric_NF, categorical_NC, ids)
-    return refused_values(manifest, rows, faults) or rows
+    rows = Rows(numeric_NF, category_NC, ids, (*others,))
+    return refused_values(bundle, rows, faults) or rows
 
 
 def _numbers(column: InputColumn, cells: Sequence[str], faults: list[Fault]) -> np.ndarray:

@@ -42,13 +42,21 @@ class Frames:
         if n > MAX_BATCH_BYTES:
             raise StreamRefused(Refusal(413, (_LARGE,)))
         content = self._read(n)
-        if self._is_metadata_next and n > _WORD and _is_compressed(content):
-            raise StreamRefused(Refusal(422, (_PACKED,)))
+        if self._is_metadata_next and n > _WORD:
+            check_message(content)
         self._is_metadata_next = n == _WORD
         return content
 
     def close(self) -> None:
         """Nothing: whoever opened what is read closes it."""
+
+
+def check_message(metadata: bytes, body_bytes: int = 0) -> None:
+    """Raise StreamRefused for a message whose body is large or compressed."""
+    if body_bytes > MAX_BATCH_BYTES:
+        raise StreamRefused(Refusal(413, (_LARGE,)))
+    if _is_compressed(metadata):
+        raise StreamRefused(Refusal(422, (_PACKED,)))
 
 
 def _is_compressed(message: bytes) -> bool:

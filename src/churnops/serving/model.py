@@ -22,6 +22,9 @@ _EXTREME = "the model has no score for numbers this extreme"
 _NEARER = "numbers near those seen in training"
 _NO_REASONS = Fault(problem="the model gives no reasons", expected="a bundle that has them: train it again")
 
+ROW_DIGITS = 5
+"""At the end of a prediction's name: the row, in hexadecimal."""
+
 Note = Callable[[Manifest, Rows, list[float]], None]
 """Told what was asked and what was answered, such as `Meter.scored`."""
 
@@ -55,7 +58,7 @@ class Served:
         ignored = (*self.manifest.ignored_columns, *sorted(names - known))
         asked = self.manifest.model_copy(update={"ignored_columns": ignored})
         self._reader = RequestReader(asked)
-        self._quick = QuickReader.of(asked)
+        self._quick = QuickReader.of(asked, bundle.categories)
         self.note: Note = unheard
         self.answer(msgspec.json.encode({"customers": [bundle.manifest.example]}))
         self.note = note  # which does not hear of the example
@@ -76,7 +79,11 @@ class Served:
         if isinstance(customers, Refusal):
             return customers
         ids = [customer.get("customer_id") for customer in customers]
-        return Rows(*self.bundle.matrices(customers), ids, n_reasons)
+        numeric_NF, categorical_NC = self.bundle.matrices(customers)
+        others: dict[str, int] = {}
+        category = self.bundle.categories.numbers(categorical_NC.ravel().tolist(), others)
+        category_NC = np.array(category, dtype=np.intp).reshape(categorical_NC.shape)
+        return Rows(numeric_NF, category_NC, ids, (*others,), n_reasons)
 
     def gives(self, n_reasons: int) -> bool:
         """Whether it can tell so many reasons: bundles of before have none."""
@@ -89,7 +96,7 @@ class Served:
 
     def score(self, rows: Rows) -> np.ndarray:
         """Churn probabilities [N]; not finite where numbers are so extreme that the graph overflows."""
-        return self.bundle.score(rows.numeric_NF, rows.categorical_NC)
+        return self.bundle.score(rows.numeric_NF, self.bundle.categories.fed(rows.category_NC, rows.others))
 
     def answered(self, rows: Rows, score_N: np.ndarray) -> Answer:
         """What to say of customers that were read and scored."""
@@ -104,7 +111,8 @@ class Served:
         answers = self.answers(rows, scores)
         if not rows.reasons or self.manifest.reasons is None:
             return msgspec.json.encode({"scores": answers})
-        found = reasons(self.bundle, rows.numeric_NF, rows.categorical_NC, top=rows.reasons)
+        categorical_NC = self.bundle.categories.texts(rows.category_NC, rows.others)
+        found = reasons(self.bundle, rows.numeric_NF, categorical_NC, top=rows.reasons)
         for answer, of_customer in zip(answers, found, strict=True):
             answer["reasons"] = of_customer
         return msgspec.json.encode({"base_score": self.manifest.reasons.base_score, "scores": answers})
@@ -187,8 +195,12 @@ def refused(refusal: Refusal) -> Answer:
 
 def prediction_ids(n: int) -> list[str]:
     """Names for `n` answers of one request, as version 4 UUIDs: random, with the row number at the end."""
+    start = prediction_start()
+    return [f"{start}{row:0{ROW_DIGITS}x}" for row in range(n)]
+
+
+def prediction_start() -> str:
+    """What the names of one request's answers have in common: all but the last `ROW_DIGITS`."""
     text = os.urandom(14).hex()
-    start = (
-        f"{text[:8]}-{text[8:12]}-4{text[12:15]}-{'89ab'[int(text[15], 16) % 4]}{text[16:19]}-{text[19:26]}"
-    )
-    return [f"{start}{row:05x}" for row in range(n)]
+    variant = "89ab"[int(text[15], 16) % 4]
+    return f"{text[:8]}-{text[8:12]}-4{text[12:15]}-{variant}{text[16:19]}-{text[19:26]}"

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta
 
-from churnops.bundle.bundle import category_text
+from churnops.bundle.categories import MISSING, Categories
 from churnops.bundle.manifest import InputColumn, Manifest
 from churnops.serving.payloads import LARGEST, MAX_CUSTOMERS, MAX_ID_CHARACTERS, MAX_TEXT_CHARACTERS
 from churnops.serving.request import repeated_names
@@ -26,14 +26,17 @@ _ID: Any = (
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The customers of one request, as the graph takes them, and their ids, to be echoed.
+    """The customers of one request, their categories by number, and their ids, to be echoed.
 
     Each is to be told as many `reasons`.
     """
 
     numeric_NF: np.ndarray
-    categorical_NC: np.ndarray
+    category_NC: np.ndarray
+    """As the model's `Categories` number them."""
     customer_ids: Sequence[str | int | None]
+    others: Sequence[str] = ()
+    """The texts beside those: -1, -2, ..."""
     reasons: int = 0
 
     def __len__(self) -> int:
@@ -47,7 +50,7 @@ class QuickReader:
     `RequestReader`, to accept or to refuse in words.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, categories: Categories) -> None:
         columns = [*manifest.numeric, *manifest.categorical]
         ignored = [name for name in manifest.ignored_columns if name != "customer_id"]
         names = [*(column.name for column in columns), "customer_id", *ignored]
@@ -55,10 +58,7 @@ class QuickReader:
         self._columns = len(columns)
         self._names = len(names)
         self._filled_C = np.array([not column.nullable for column in manifest.categorical], dtype=bool)
-        self._texts: dict[str | int | None, str] = {
-            level: category_text(level) for column in manifest.categorical for level in column.levels
-        }
-        self._texts |= {None: "", "": ""}
+        self._categories = categories
         fields = [
             *map(_field, range(self._columns), columns),
             (f"f{self._columns}", _ID | msgspec.UnsetType, UNSET),
@@ -73,11 +73,11 @@ class QuickReader:
         )
 
     @staticmethod
-    def of(manifest: Manifest) -> "QuickReader | None":
+    def of(manifest: Manifest, categories: Categories) -> "QuickReader | None":
         """The reader for a model; None where a column's name would have to be escaped in JSON."""
         names = (*(column.name for column in manifest.inputs), *manifest.ignored_columns)
         escaped = any(len(msgspec.json.encode(name)) != len(name.encode()) + 2 for name in names)
-        return None if escaped else QuickReader(manifest)
+        return None if escaped else QuickReader(manifest, categories)
 
     def read(self, body: bytes) -> Rows | None:
         """The customers in the JSON `body`, or None where it gives up."""
@@ -95,18 +95,13 @@ class QuickReader:
         # A colon follows every name: no more colons than names read means that none was sent twice.
         if body.count(b":") != 1 + n * self._names - absent and repeated_names(body):
             return None
-        texts = self._as_texts(categories)
-        categorical_NC = np.array(texts, dtype=object).reshape(n, last - first)
-        if "" in texts and (categorical_NC[:, self._filled_C] == "").any():
+        others: dict[str, int] = {}
+        category = self._categories.numbers(categories, others)
+        category_NC = np.array(category, dtype=np.intp).reshape(n, last - first)
+        if MISSING in category and (category_NC[:, self._filled_C] == MISSING).any():
             return None
         numeric_NF = np.fromiter(numbers, np.float32, len(numbers)).reshape(n, first)
-        return Rows(numeric_NF, categorical_NC, [None if one is UNSET else one for one in ids])
-
-    def _as_texts(self, categories: list[str | int | None]) -> list[str]:
-        try:
-            return [self._texts[value] for value in categories]
-        except KeyError:  # a level that training did not see
-            return [category_text(value) for value in categories]
+        return Rows(numeric_NF, category_NC, [None if one is UNSET else one for one in ids], (*others,))
 
 
 def _field(number: int, column: InputColumn) -> tuple[str, Any, Any] | tuple[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from starlette.types import Receive, Scope, Send
 
 from churnops.serving.body import read_body, refusal_response
 from churnops.serving.columns import Parts, scored
@@ -25,6 +26,7 @@ from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal
 from churnops.serving.threads import Threads
 
+INVOCATIONS = "/invocations"
 READ = (JSON, CSV, JSON_LINES, PARQUET, ARROW)
 WRITTEN = (JSON, CSV, JSON_LINES, ARROW)
 
@@ -60,9 +62,25 @@ def sagemaker_routes(models: Models, threads: Threads) -> APIRouter:
             "MaxPayloadInMB": most_mb,
         }
 
-    @router.post("/invocations")
-    async def invocations(request: Request) -> Response:
-        served = models.current
+    router.add_api_route(INVOCATIONS, Invocations(models, threads).answer, methods=["POST"])
+    return router
+
+
+class Invocations:
+    """`POST /invocations`, which FastAPI may stand around, or nothing."""
+
+    def __init__(self, models: Models, threads: Threads) -> None:
+        self._models, self._threads = models, threads
+        self._most_mb = payload_mb(os.environ)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As an ASGI app."""
+        answer = await self.answer(Request(scope, receive))
+        await answer(scope, receive, send)
+
+    async def answer(self, request: Request) -> Response:
+        """Customers and scores, in the forms that the request's headers name."""
+        served = self._models.current
         sent = media(request.headers.get("content-type") or JSON)
         if sent.name not in READ or sent.parameters.get("charset", "utf-8") not in {"utf-8", "us-ascii"}:
             said = request.headers["content-type"][:100]
@@ -71,14 +89,12 @@ def sagemaker_routes(models: Models, threads: Threads) -> APIRouter:
         wanted = preferred(accept, [ARROW if sent.name == PARQUET else sent.name, *WRITTEN])
         if wanted is None:
             return _refused(406, f"accept: {accept[:100]} is not written", f"one of {', '.join(WRITTEN)}")
-        body = await read_body(request.receive, most_mb << 20)
+        body = await read_body(request.receive, self._most_mb << 20)
         if body is None:
             return Response(status_code=400)  # nobody is left to read it
         if isinstance(body, Refusal):
             return refusal_response(body)
-        return await threads.run(_answer, served, body, sent, wanted)
-
-    return router
+        return await self._threads.run(_answer, served, body, sent, wanted)
 
 
 def _answer(served: Served, body: bytes, sent: Media, wanted: Media) -> Response:
@@ -97,11 +113,11 @@ def _read(served: Served, body: bytes, sent: Media) -> Rows | Refusal:
             return read_json_lines(served, body)
         case "text/csv":
             is_part = os.environ.get("SAGEMAKER_BATCH", "").lower() == "true"
-            return read_csv(served.manifest, body, has_header=sent.has_header, is_part=is_part)
+            return read_csv(served.bundle, body, has_header=sent.has_header, is_part=is_part)
     from churnops.serving.arrow_rows import read_arrow, read_parquet  # Arrow takes 60 MB
 
     read = read_parquet if sent.name == PARQUET else read_arrow
-    return read(served.manifest, body)
+    return read(served.bundle, body)
 
 
 def _written(served: Served, parts: Parts, wanted: Media) -> bytes:

@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from churnops.serving.body import refusal_response
 from churnops.serving.columns import NOBODY, PIECE_ROWS, moved
-from churnops.serving.frames import Frames, StreamRefused
+from churnops.serving.frames import StreamRefused
 from churnops.serving.media import ARROW, media
 from churnops.serving.model import Models, Served, checked, refused
 from churnops.serving.payloads import Fault, Faults
@@ -87,11 +87,11 @@ def _answer(served: Served, body: "_Body", answer: "_Answer") -> Refusal | None:
     """Reads, scores and answers to the end; returns the faults where nothing was answered yet."""
     import pyarrow as pa  # takes 60 MB and a quarter of a second, where no stream may ever come
 
-    from churnops.serving.arrow_rows import NOT_ARROW, answer_schema, not_arrow
+    from churnops.serving.arrow_rows import NOT_ARROW, answer_schema, not_arrow, open_arrow
 
     written = io.BytesIO()
     try:
-        stream = pa.ipc.open_stream(pa.PythonFile(Frames(body.read), mode="r"))
+        stream = open_arrow(body.read)
         scored = _scored(served, stream)
         first = next(scored, None)
         if first is None:
@@ -126,7 +126,7 @@ def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.Reco
             validate(batch)
             for first in range(0, batch.num_rows, PIECE_ROWS):
                 piece = batch.slice(first, PIECE_ROWS)
-                rows = _raise(rows_of(served.manifest, piece), start)
+                rows = _raise(rows_of(served.bundle, piece), start)
                 scores = _raise(checked(served.score(rows)), start)
                 served.note(served.manifest, rows, scores)
                 yield answered(served, piece, scores)

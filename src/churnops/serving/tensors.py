@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from churnops.bundle.bundle import category_text
-from churnops.bundle.manifest import InputColumn, Manifest
+from churnops.bundle.bundle import Bundle
+from churnops.bundle.categories import MISSING
+from churnops.bundle.manifest import InputColumn
 from churnops.serving.columns import (
     MAX_ROWS,
     NOBODY,
@@ -97,8 +98,9 @@ def read_inference(body: bytes, json_bytes: str | None) -> tuple[Inference, list
     return request, [None if size is None else blob for size, blob in zip(sizes, blobs, strict=True)]
 
 
-def rows_of(manifest: Manifest, request: Inference, blobs: Sequence[bytes | None]) -> Rows | Refusal:
+def rows_of(bundle: Bundle, request: Inference, blobs: Sequence[bytes | None]) -> Rows | Refusal:
     """The customers of a request, or every fault."""
+    manifest = bundle.manifest
     names = [tensor.name for tensor in request.inputs]
     refused = refused_names(manifest, names)
     if refused:
@@ -109,15 +111,21 @@ def rows_of(manifest: Manifest, request: Inference, blobs: Sequence[bytes | None
     if n < 1:
         return NOBODY
     numeric_NF = np.full((n, len(manifest.numeric)), np.nan, dtype=np.float32)
-    categorical_NC = np.full((n, len(manifest.categorical)), "", dtype=object)
+    category_NC = np.full((n, len(manifest.categorical)), MISSING, dtype=np.intp)
     sent = {tensor.name: (tensor, blob) for tensor, blob in zip(request.inputs, blobs, strict=True)}
     faults: list[Fault] = []
-    for matrix, columns in ((numeric_NF, manifest.numeric), (categorical_NC, manifest.categorical)):
-        for j, column in enumerate(columns):
-            if column.name in sent:
-                matrix[:, j] = _values(column, *sent[column.name], n, faults)
-    rows = Rows(numeric_NF, categorical_NC, [None] * n)
-    return refused_values(manifest, rows, faults) or rows
+    for j, column in enumerate(manifest.numeric):
+        values = _values(column, *sent[column.name], n, faults) if column.name in sent else None
+        if values is not None:
+            numeric_NF[:, j] = _numbers(values)
+    others: dict[str, int] = {}
+    for j, column in enumerate(manifest.categorical):
+        values = _values(column, *sent[column.name], n, faults) if column.name in sent else None
+        if values is not None:
+            texts = values.tolist() if isinstance(values, np.ndarray) else values
+            category_NC[:, j] = bundle.categories.numbers(texts, others)
+    rows = Rows(numeric_NF, category_NC, [None] * n, (*others,))
+    return refused_values(bundle, rows, faults) or rows
 
 
 def output(
@@ -135,38 +143,39 @@ def output(
     return described | {"parameters": {_SIZE: len(blob)}}, blob
 
 
-def _values(column: InputColumn, tensor: Tensor, blob: bytes | None, n: int, faults: list[Fault]) -> Any:
-    """`n` values as the graph's matrix takes them; missing ones in place of those added to `faults`."""
-    absent: Any = np.nan if column.kind == "numeric" else ""
+def _values(
+    column: InputColumn, tensor: Tensor, blob: bytes | None, n: int, faults: list[Fault]
+) -> np.ndarray | list[Any] | None:
+    """`n` values of the right kind; None where `faults` say why there are none."""
     accepted = _ACCEPTED[column.kind]
     if tensor.datatype not in accepted:
         faults.append(_fault(column, f"datatype is {tensor.datatype[:20]}", f"one of {', '.join(accepted)}"))
-        return absent
+        return None
     if tensor.shape not in ([n], [n, 1]):
         faults.append(_fault(column, f"shape is {tensor.shape[:4]}", f"[{n}] or [{n}, 1], as of the others"))
-        return absent
+        return None
     try:
         values = _from_json(tensor) if blob is None else _from_binary(tensor.datatype, blob)
     except Malformed as error:
         faults.append(_fault(column, str(error), f"{n} values"))
-        return absent
+        return None
     if len(values) != n:
         faults.append(_fault(column, f"{len(values)} values", f"{n}, as the shape says"))
-        return absent
-    if isinstance(values, np.ndarray):
-        if column.kind == "categorical":
-            return [str(value) for value in values.tolist()]
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and a fault
-            return values.astype(np.float32)
-    kinds = _PYTHON[tensor.datatype]
-    if not kinds.issuperset(map(type, values)):
-        wrong = [row for row, value in enumerate(values) if type(value) not in kinds]
-        faults += [misread(column, row, values[row]) for row in wrong[: SHOWN_FAULTS + 1]]
-        return absent
-    if column.kind == "categorical":
-        return [category_text(value) for value in values]
+        return None
+    if isinstance(values, list):
+        kinds = _PYTHON[tensor.datatype]
+        if not kinds.issuperset(map(type, values)):
+            wrong = [row for row, value in enumerate(values) if type(value) not in kinds]
+            faults += [misread(column, row, values[row]) for row in wrong[: SHOWN_FAULTS + 1]]
+            return None
+    return values
+
+
+def _numbers(values: np.ndarray | list[float | None]) -> np.ndarray:
+    """In 32 bits; what is too large becomes infinite, and a fault."""
+    wide_N = values if isinstance(values, np.ndarray) else np.array([*map(_number, values)])
     with np.errstate(over="ignore"):
-        return np.array([*map(_number, values)]).astype(np.float32)
+        return wide_N.astype(np.float32)
 
 
 def _number(value: float | None) -> float:

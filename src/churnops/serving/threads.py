@@ -17,7 +17,7 @@ class Threads:
     """So many at once, so many more waiting, and no others."""
 
     def __init__(self, most: int = 16) -> None:
-        self._pool = ThreadPoolExecutor(min(most, os.cpu_count() or 1), thread_name_prefix="long")
+        self._pool = ThreadPoolExecutor(min(most, len(os.sched_getaffinity(0))), thread_name_prefix="long")
         self._free = threading.Semaphore(most)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

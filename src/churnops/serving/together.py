@@ -45,8 +45,17 @@ class Together:
 
 def joined(parts: list[Rows]) -> Rows:
     """All rows, in their order."""
+    others: list[str] = []
+    categories = []
+    for rows in parts:
+        category_NC = rows.category_NC
+        categories.append(
+            np.where(category_NC < 0, category_NC - len(others), category_NC) if others else category_NC
+        )
+        others += rows.others
     return Rows(
         np.concatenate([rows.numeric_NF for rows in parts]),
-        np.concatenate([rows.categorical_NC for rows in parts]),
+        np.concatenate(categories),
         [customer_id for rows in parts for customer_id in rows.customer_ids],
+        others,
     )
