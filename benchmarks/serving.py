@@ -37,9 +37,13 @@ SERVER_CORE, LOAD_CORE = "0", "1"
 CONNECTIONS = 16
 RATE = 500
 BATCH = 1000
-ARROW = "application/vnd.apache.arrow.stream"
-FORMS = (("json", "/v1/score", "application/json"), ("arrow", "/invocations", ARROW))
-"""How a batch is sent, and where to."""
+JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
+FORMS = (
+    ("arrow", "/invocations", ARROW, ARROW),
+    ("arrow, json", "/invocations", ARROW, JSON),
+    ("json", "/v1/score", JSON, JSON),
+)
+"""How a batch is sent, where to, and how its scores are written."""
 HEAVY = (
     "torch",
     "tensorflow",
@@ -60,20 +64,35 @@ VALUES = {name: 12.345 + i for i, name in enumerate(NUMERIC)} | {
 CUSTOMER = {"customer_id": "c-1234567", **VALUES}
 FLOATS = [12.345 + i for i in range(20)]
 
-RAW = f"""
+TIMED = f"""
 import sys, time
 from pathlib import Path
-import numpy as np
+
+def timed(run):
+    run()
+    runs, wall, cpu = 0, time.perf_counter(), time.process_time()
+    while time.perf_counter() < wall + float(sys.argv[2]):
+        run()
+        runs += 1
+    print(runs * {BATCH} / (time.perf_counter() - wall), runs * {BATCH} / (time.process_time() - cpu))
+"""
+RAW = f"""
 from churnops.bundle.bundle import read_bundle
-bundle = read_bundle(Path(sys.argv[1]))
+bundle = read_bundle(Path(sys.argv[1]) / "bundle")
 numeric_NF, categorical_NC = bundle.matrices([{VALUES!r}] * {BATCH})
 feed = {{"numeric": numeric_NF, "categorical": categorical_NC}}
-runs, wall, cpu = 0, time.perf_counter(), time.process_time()
-while time.perf_counter() < wall + float(sys.argv[2]):
-    bundle.session.run(["score"], feed)
-    runs += 1
-print(runs * {BATCH} / (time.perf_counter() - wall), runs * {BATCH} / (time.process_time() - cpu))
+timed(lambda: bundle.session.run(["score"], feed))
 """
+READING = f"""
+import msgspec
+fields = [(name, float | str | None, None) for name in {[*CUSTOMER]!r}]
+customer = msgspec.defstruct("Customer", fields, gc=False)
+decoder = msgspec.json.Decoder(msgspec.defstruct("Request", [("customers", list[customer])]))
+body = (Path(sys.argv[1]) / "many.json").read_bytes()
+timed(lambda: decoder.decode(body))
+"""
+ALONE = {"raw": RAW, "json read": READING}
+"""ONNX Runtime on arrays that are there already; msgspec on the text of as many customers."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +161,8 @@ def main() -> None:
         for _ in range(given.rounds):
             for name, server in found.items():
                 bench.measure(name, server)
-            bench.measure_raw()
+            for name, script in ALONE.items():
+                bench.measure_alone(name, script)
         bench.report("raw", "ours")
         print("\nheavy modules that ours imported:", ", ".join(bench.heavy_modules(found["ours"])) or "none")
 
@@ -185,34 +205,26 @@ class Bench:
                 explained = self.load(process, f"{url}?reasons=3", one)
                 self.note("with reasons", "requests/s", explained.per_second)
                 self.note("with reasons", "per CPU s", explained.per_cpu_second)
-                for form, path, media in FORMS:
-                    many = self.load(
-                        process,
-                        url.removesuffix(server.path) + path,
-                        self.models / f"many.{form}",
-                        connections=2,
-                        media=media,
-                    )
+                for form, path, media, accept in FORMS:
+                    told = {"connections": 2, "media": media, "accept": accept}
+                    body = self.models / ("many.arrow" if media == ARROW else "many.json")
+                    asked = url.removesuffix(server.path) + path
+                    self.load(process, asked, body, seconds=1, **told)  # the first loads Arrow
+                    many = self.load(process, asked, body, **told)
                     self.note(form, "rows/s", BATCH * many.per_second)
                     self.note(form, "rows per CPU s", BATCH * many.per_cpu_second)
             self.note(name, "ready s", ready_seconds)
             self.note(name, "MB", resident_mb(process.pid))
         print(f"{name}: {full.per_second:,.0f} requests/s, p99 {full.p99_ms:.1f} ms", flush=True)
 
-    def measure_raw(self) -> None:
-        """Rows a second of ONNX Runtime alone, on arrays that are there already."""
-        command = [
-            *pinned(SERVER_CORE),
-            sys.executable,
-            "-c",
-            RAW,
-            str(self.models / "bundle"),
-            str(self.seconds),
-        ]
+    def measure_alone(self, name: str, script: str) -> None:
+        """Rows a second of one step, without a server."""
+        python = [*pinned(SERVER_CORE), sys.executable, "-c", TIMED + script]
+        command = [*python, str(self.models), str(self.seconds)]
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=self.environment)
         wall, cpu = map(float, done.stdout.split())
-        self.note("raw", "rows/s", wall)
-        self.note("raw", "rows per CPU s", cpu)
+        self.note(name, "rows/s", wall)
+        self.note(name, "rows per CPU s", cpu)
 
     def note(self, server: str, figure: str, value: float) -> None:
         """Keep one figure of one round."""
@@ -278,13 +290,14 @@ class Bench:
         seconds: int = 0,
         connections: int = CONNECTIONS,
         pause_ms: float = 0.0,
-        media: str = "application/json",
+        media: str = JSON,
+        accept: str = JSON,
     ) -> Load:
         """The same request over and over, as fast as it is answered or after a pause."""
         seconds = seconds or self.seconds
         command = [*pinned(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
         command += ["-s", str(HERE / "servers" / "load.lua"), url]
-        told = {"BODY": str(body), "PAUSE_MS": str(pause_ms), "MEDIA": media}
+        told = {"BODY": str(body), "PAUSE_MS": str(pause_ms), "MEDIA": media, "ACCEPT": accept}
         before = cpu_seconds(process.pid)
         done = subprocess.run(
             command, check=True, capture_output=True, text=True, env=dict(self.environment) | told

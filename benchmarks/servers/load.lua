@@ -1,6 +1,7 @@
 -- What wrk sends, and what it writes at the end: one line that `serving.py` reads.
 wrk.method = "POST"
 wrk.headers["Content-Type"] = os.getenv("MEDIA")
+wrk.headers["Accept"] = os.getenv("ACCEPT")
 local file = io.open(os.getenv("BODY"), "rb")
 wrk.body = file:read("*a")
 file:close()

@@ -101,7 +101,7 @@ def test_counts_are_exact_however_they_come(requests):
         numbers = np.array([[1, value, 1] for value, _, _ in customers], np.float32)
         others = {}
         texts = [text for _, level, _ in customers for text in ("pro", level)]
-        categories = np.array(BUNDLE.categories.numbers(texts, others)).reshape(-1, 2)
+        categories = BUNDLE.categories.numbers(texts, others).reshape(-1, 2)
         rows = Rows(numbers, categories, [None] * len(customers), (*others,))
         meter.scored(BUNDLE.manifest, rows, [score for *_, score in customers])
     everyone = [one for customers in requests for one in customers]

@@ -27,16 +27,18 @@ class Categories:
         self._objects = np.array(self._texts, dtype=object)
         self._fed = _bytes(self._texts)
 
-    def numbers(self, values: Sequence[str | int | None], others: dict[str, int]) -> list[int]:
+    def numbers(self, values: Sequence[str | int | None], others: dict[str, int]) -> np.ndarray:
         """The number of each value; texts that are new get one in `others`."""
         try:
-            return [*map(self._numbers.__getitem__, values)]
+            return np.fromiter(map(self._numbers.__getitem__, values), np.intp, len(values))
         except KeyError:  # a level that training did not see, a whole number, or blanks
             texts = map(category_text, values)
-            return [
+            known = ((text, self._numbers.get(text)) for text in texts)
+            found = [
                 others.setdefault(text, -1 - len(others)) if number is None else number
-                for text, number in ((text, self._numbers.get(text)) for text in texts)
+                for text, number in known
             ]
+            return np.array(found, dtype=np.intp)
 
     def known(self, columns: Sequence[InputColumn]) -> np.ndarray:
         """By column and number: whether it is missing or a level of the column. The last: all others."""

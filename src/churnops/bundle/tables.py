@@ -102,7 +102,7 @@ def category_numbers(
 def _numbered(column: pa.DictionaryArray, categories: Categories, others: dict[str, int]) -> np.ndarray:
     levels, indices = column.dictionary, column.indices
     texts = (levels if is_type.is_string(levels.type) else levels.cast(pa.string())).to_pylist()
-    number_L = np.array([*categories.numbers(texts, others), MISSING])
+    number_L = np.append(categories.numbers(texts, others), MISSING)
     index_N: np.ndarray = (
         indices.fill_null(len(levels)).to_numpy() if indices.null_count else np.from_dlpack(indices)
     )

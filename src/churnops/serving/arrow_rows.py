@@ -1,6 +1,6 @@
 """Customers as Arrow and Parquet, and scores as Arrow. Only what gets or gives a table imports this."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
@@ -133,9 +133,11 @@ def answer_schema(asked: pa.Schema) -> pa.Schema:
     return pa.schema([*(field for field in asked if field.name in _KEY), *_ANSWER])
 
 
-def answered(served: Served, batch: pa.RecordBatch, scores: list[float]) -> pa.RecordBatch:
-    """The scores of the customers of `batch`."""
-    schema, n = answer_schema(batch.schema), len(scores)
+def answered(
+    served: Served, schema: pa.Schema, key: Mapping[str, pa.Array] | pa.RecordBatch, scores: list[float]
+) -> pa.RecordBatch:
+    """Scores as `schema` (of `answer_schema`) has them, with the customers' `key`."""
+    n = len(scores)
     score_N = np.array(scores, dtype=np.float64)
     is_decided = np.packbits(score_N >= served.manifest.threshold, bitorder="little")
     version = served.model_version.encode()
@@ -148,20 +150,20 @@ def answered(served: Served, batch: pa.RecordBatch, scores: list[float]) -> pa.R
         ),
         "prediction_id": _prediction_ids(n),
     }
-    arrays = [columns[name] if name in columns else batch[name] for name in schema.names]
+    arrays = [columns[name] if name in columns else key[name] for name in schema.names]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def written(served: Served, parts: Parts) -> bytes:
     """The scores of customers that came in any form, as an Arrow IPC stream."""
     ids = _ids_of([rows.customer_ids for rows, _ in parts])
-    keys = pa.table({} if ids is None else {"customer_id": ids})
+    schema = answer_schema(pa.schema([] if ids is None else [("customer_id", ids.type)]))
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, answer_schema(keys.schema)) as stream:
+    with pa.ipc.new_stream(sink, schema) as stream:
         start = 0
         for _, scores in parts:
-            (key,) = keys.slice(start, len(scores)).to_batches() or [keys]
-            stream.write_batch(answered(served, key, scores))
+            key = {} if ids is None else {"customer_id": ids.slice(start, len(scores))}
+            stream.write_batch(answered(served, schema, key, scores))
             start += len(scores)
     content: bytes = sink.getvalue().to_pybytes()
     return content
@@ -178,7 +180,7 @@ def _ids_of(parts: Sequence[Sequence[str | int | None]]) -> pa.Array | None:
     """As they came in a table; else whole numbers of 64 bits where all are, or text. None: there are none."""
     columns = [ids.column for ids in parts if isinstance(ids, _Ids)]
     if columns:
-        return pa.chunked_array(columns).combine_chunks()
+        return columns[0] if len(columns) == 1 else pa.concat_arrays(columns)
     ids = [*chain.from_iterable(parts)]
     if all(one is None for one in ids):
         return None

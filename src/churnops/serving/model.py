@@ -81,9 +81,8 @@ class Served:
         ids = [customer.get("customer_id") for customer in customers]
         numeric_NF, categorical_NC = self.bundle.matrices(customers)
         others: dict[str, int] = {}
-        category = self.bundle.categories.numbers(categorical_NC.ravel().tolist(), others)
-        category_NC = np.array(category, dtype=np.intp).reshape(categorical_NC.shape)
-        return Rows(numeric_NF, category_NC, ids, (*others,), n_reasons)
+        category_NX = self.bundle.categories.numbers(categorical_NC.ravel().tolist(), others)
+        return Rows(numeric_NF, category_NX.reshape(categorical_NC.shape), ids, (*others,), n_reasons)
 
     def gives(self, n_reasons: int) -> bool:
         """Whether it can tell so many reasons: bundles of before have none."""

@@ -14,7 +14,10 @@ from churnops.bundle.manifest import InputColumn, Manifest
 from churnops.serving.payloads import LARGEST, MAX_CUSTOMERS, MAX_ID_CHARACTERS, MAX_TEXT_CHARACTERS
 from churnops.serving.request import repeated_names
 
-_NAN = float("nan")  # JSON has none, so it marks a number that was not sent
+# JSON has no NaN, so this one marks a number that was not sent; null becomes another.
+_ABSENT_BITS = 0x7FF8_0000_0000_0001
+_ABSENT = float(np.array(_ABSENT_BITS).view(np.float64))
+_LONG_BYTES = 4096
 _NUMBER: Any = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)] | bool
 _CATEGORY: Any = Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)] | int
 _ID: Any = (
@@ -58,6 +61,7 @@ class QuickReader:
         self._columns = len(columns)
         self._names = len(names)
         self._filled_C = np.array([not column.nullable for column in manifest.categorical], dtype=bool)
+        self._has_filled = bool(self._filled_C.any())
         self._categories = categories
         fields = [
             *map(_field, range(self._columns), columns),
@@ -87,24 +91,31 @@ class QuickReader:
             return None
         customers = [*map(msgspec.structs.astuple, request.customers)]
         first, last, n = self._numbers, self._columns, len(customers)
-        numbers = [*chain.from_iterable([customer[:first] for customer in customers])]
+        numbers = chain.from_iterable([customer[:first] for customer in customers])
+        number_X = np.fromiter(numbers, np.float64, n * first)
         categories = [*chain.from_iterable([customer[first:last] for customer in customers])]
         ids = [customer[last] for customer in customers]
         ignored = [*chain.from_iterable([customer[last + 1 :] for customer in customers])]
-        absent = numbers.count(_NAN) + categories.count("") + ids.count(UNSET) + ignored.count(UNSET)
+        absent = np.count_nonzero(number_X.view(np.int64) == _ABSENT_BITS)
+        absent += categories.count("") + ids.count(UNSET) + ignored.count(UNSET)
         # A colon follows every name: no more colons than names read means that none was sent twice.
-        if body.count(b":") != 1 + n * self._names - absent and repeated_names(body):
+        if _colons(body) != 1 + n * self._names - absent and repeated_names(body):
             return None
         others: dict[str, int] = {}
-        category = self._categories.numbers(categories, others)
-        category_NC = np.array(category, dtype=np.intp).reshape(n, last - first)
-        if MISSING in category and (category_NC[:, self._filled_C] == MISSING).any():
+        category_NC = self._categories.numbers(categories, others).reshape(n, last - first)
+        if self._has_filled and (category_NC[:, self._filled_C] == MISSING).any():
             return None
-        numeric_NF = np.fromiter(numbers, np.float32, len(numbers)).reshape(n, first)
+        numeric_NF = number_X.astype(np.float32).reshape(n, first)
         return Rows(numeric_NF, category_NC, [None if one is UNSET else one for one in ids], (*others,))
+
+
+def _colons(body: bytes) -> int:
+    # Of a thousand customers NumPy counts them in a tenth of the time, of one in thrice the time.
+    is_long = len(body) > _LONG_BYTES
+    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord(":"))) if is_long else body.count(b":")
 
 
 def _field(number: int, column: InputColumn) -> tuple[str, Any, Any] | tuple[str, Any]:
     name = f"f{number}"
-    kind, absent = (_NUMBER, _NAN) if column.kind == "numeric" else (_CATEGORY, "")
+    kind, absent = (_NUMBER, _ABSENT) if column.kind == "numeric" else (_CATEGORY, "")
     return (name, kind | None, absent) if column.nullable else (name, kind)

@@ -117,10 +117,18 @@ def _answer(served: Served, body: "_Body", answer: "_Answer") -> Refusal | None:
 
 def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
     """The answers to each batch; raises StreamRefused at the first that is not good."""
-    from churnops.serving.arrow_rows import NOT_ARROW, answered, not_arrow, refused_schema, rows_of, validate
+    from churnops.serving.arrow_rows import (
+        NOT_ARROW,
+        answer_schema,
+        answered,
+        not_arrow,
+        refused_schema,
+        rows_of,
+        validate,
+    )
 
     _raise(refused_schema(served.manifest, stream.schema), 0)
-    start = 0
+    start, schema = 0, answer_schema(stream.schema)
     try:
         for batch in stream:
             validate(batch)
@@ -129,7 +137,7 @@ def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.Reco
                 rows = _raise(rows_of(served.bundle, piece), start)
                 scores = _raise(checked(served.score(rows)), start)
                 served.note(served.manifest, rows, scores)
-                yield answered(served, piece, scores)
+                yield answered(served, schema, piece, scores)
                 start += piece.num_rows
     except NOT_ARROW as error:
         raise StreamRefused(not_arrow(error)) from error
