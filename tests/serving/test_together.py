@@ -3,13 +3,14 @@
 import asyncio
 
 import httpx2
+import numpy as np
 import pytest
 from builders import COLUMNS, make_bundle
 
 from churnops.serving.app import create_app
 from churnops.serving.model import Models, Served
 from churnops.serving.quick import Rows
-from churnops.serving.together import Together
+from churnops.serving.together import Together, joined
 
 FLAT = COLUMNS[0].model_copy(update={"maximum": 1e-3})
 EXTREME = 3e38
@@ -105,3 +106,15 @@ def test_nobody_waits_for_ever_where_the_graph_fails():
 
     failing = Failing.__new__(Failing)  # its making would score
     asyncio.run(asked())
+
+
+def test_texts_that_the_model_does_not_know_keep_their_rows():
+    served = Served(make_bundle())
+    asked = [["pro", "new"], ["newer", "new"], ["pro", ""], ["newest", "other"]]
+    parts = []
+    for plan, tier in asked:
+        others: dict[str, int] = {}
+        category_NC = served.bundle.categories.numbers([plan, tier], others).reshape(1, 2)
+        parts.append(Rows(np.zeros((1, 3), np.float32), category_NC, [None], (*others,)))
+    rows = joined(parts)
+    assert served.bundle.categories.texts(rows.category_NC, rows.others).tolist() == asked
