@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as is_type
 
-from churnops.bundle.bundle import category_texts
 from churnops.bundle.categories import MISSING, Categories
 from churnops.bundle.manifest import InputColumn, Manifest
 
@@ -53,12 +52,9 @@ def matrices(manifest: Manifest, batch: pa.RecordBatch) -> tuple[np.ndarray, np.
 
     A column that is not there is null in every row.
     """
-    categorical_NC = np.full((batch.num_rows, len(manifest.categorical)), "", dtype=object)
-    there = {*batch.schema.names}
-    for j, column in enumerate(manifest.categorical):
-        if column.name in there:
-            categorical_NC[:, j] = category_texts(batch[column.name])
-    return numeric_matrix(manifest.numeric, batch), categorical_NC
+    categories, others = Categories(manifest.categorical), dict[str, int]()
+    number_NC = category_numbers(manifest.categorical, batch, categories, others=others)
+    return numeric_matrix(manifest.numeric, batch), categories.texts(number_NC, (*others,))
 
 
 def numeric_matrix(columns: Sequence[InputColumn], batch: pa.RecordBatch) -> np.ndarray:

@@ -195,7 +195,7 @@ def refused(refusal: Refusal) -> Answer:
 def prediction_ids(n: int) -> list[str]:
     """Names for `n` answers of one request, as version 4 UUIDs: random, with the row number at the end."""
     start = prediction_start()
-    return [f"{start}{row:0{ROW_DIGITS}x}" for row in range(n)]
+    return [f"{start}{row:05x}" for row in range(n)]  # ROW_DIGITS, which written so take half the time
 
 
 def prediction_start() -> str:

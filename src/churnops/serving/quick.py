@@ -15,8 +15,8 @@ from churnops.serving.payloads import LARGEST, MAX_CUSTOMERS, MAX_ID_CHARACTERS,
 from churnops.serving.request import repeated_names
 
 # JSON has no NaN, so this one marks a number that was not sent; null becomes another.
-_ABSENT_BITS = 0x7FF8_0000_0000_0001
-_ABSENT = float(np.array(_ABSENT_BITS).view(np.float64))
+_ABSENT_BITS = 0x7FC0_0001
+_ABSENT = float(np.array(_ABSENT_BITS, np.int32).view(np.float32))
 _LONG_BYTES = 4096
 _NUMBER: Any = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)] | bool
 _CATEGORY: Any = Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)] | int
@@ -61,7 +61,6 @@ class QuickReader:
         self._columns = len(columns)
         self._names = len(names)
         self._filled_C = np.array([not column.nullable for column in manifest.categorical], dtype=bool)
-        self._has_filled = bool(self._filled_C.any())
         self._categories = categories
         fields = [
             *map(_field, range(self._columns), columns),
@@ -91,28 +90,30 @@ class QuickReader:
             return None
         customers = [*map(msgspec.structs.astuple, request.customers)]
         first, last, n = self._numbers, self._columns, len(customers)
-        numbers = chain.from_iterable([customer[:first] for customer in customers])
-        number_X = np.fromiter(numbers, np.float64, n * first)
+        numbers = [*chain.from_iterable([customer[:first] for customer in customers])]
+        number_X = np.fromiter(numbers, np.float32, len(numbers))
         categories = [*chain.from_iterable([customer[first:last] for customer in customers])]
         ids = [customer[last] for customer in customers]
         ignored = [*chain.from_iterable([customer[last + 1 :] for customer in customers])]
-        absent = np.count_nonzero(number_X.view(np.int64) == _ABSENT_BITS)
+        colons, absent = _counts(body, numbers, number_X)
         absent += categories.count("") + ids.count(UNSET) + ignored.count(UNSET)
         # A colon follows every name: no more colons than names read means that none was sent twice.
-        if _colons(body) != 1 + n * self._names - absent and repeated_names(body):
+        if colons != 1 + n * self._names - absent and repeated_names(body):
             return None
         others: dict[str, int] = {}
         category_NC = self._categories.numbers(categories, others).reshape(n, last - first)
-        if self._has_filled and (category_NC[:, self._filled_C] == MISSING).any():
+        if not category_NC.all() and (category_NC[:, self._filled_C] == MISSING).any():
             return None
-        numeric_NF = number_X.astype(np.float32).reshape(n, first)
+        numeric_NF = number_X.reshape(n, first)
         return Rows(numeric_NF, category_NC, [None if one is UNSET else one for one in ids], (*others,))
 
 
-def _colons(body: bytes) -> int:
-    # Of a thousand customers NumPy counts them in a tenth of the time, of one in thrice the time.
-    is_long = len(body) > _LONG_BYTES
-    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord(":"))) if is_long else body.count(b":")
+def _counts(body: bytes, numbers: list[float | None], number_X: np.ndarray) -> tuple[int, int]:
+    """How many colons there are, and how many numbers that were not sent."""
+    if len(body) < _LONG_BYTES:  # there NumPy would take thrice the time, and a tenth of it elsewhere
+        return body.count(b":"), numbers.count(_ABSENT)
+    colons = np.count_nonzero(np.frombuffer(body, np.uint8) == ord(":"))
+    return int(colons), int(np.count_nonzero(number_X.view(np.int32) == _ABSENT_BITS))
 
 
 def _field(number: int, column: InputColumn) -> tuple[str, Any, Any] | tuple[str, Any]:
