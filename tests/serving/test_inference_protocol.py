@@ -110,6 +110,8 @@ def test_outputs_that_are_asked_for_are_given_in_that_order(client):
         ({"data": [1, 10**30], "datatype": "FP64"}, None),
         ({"data": [1, 1e39], "datatype": "FP64"}, (1, "tenure months", "not a finite number of 32 bits")),
         ({"data": [1, 2.5], "datatype": "INT32"}, (1, "tenure months", "got 2.5")),
+        ({"data": [1, 128], "datatype": "INT8"}, (1, "tenure months", "got 128")),
+        ({"data": [-1, 1], "datatype": "UINT8"}, (0, "tenure months", "got -1")),
         ({"data": [True, 1], "datatype": "BOOL"}, (1, "tenure months", "got 1")),
         ({"name": "tenure month"}, (None, "tenure month", "there is no 'tenure month'")),
     ],

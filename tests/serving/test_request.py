@@ -158,6 +158,12 @@ def test_a_body_of_another_shape_is_refused(reader, body, status, problem):
     assert "customers" in refusal.faults[0].expected
 
 
+def test_no_more_faults_are_told_than_anybody_reads(reader):
+    faults = _faults(reader, _body(*[{f"c{i}": 0} for i in range(1000)]))
+    assert len(faults) == 1001
+    assert faults[-1][2] == "and more faults"
+
+
 def test_a_hostile_number_of_faults_is_counted_not_listed(reader):
     body = json.dumps({"customers": [{f"c{i}": 0 for i in range(101_000)}]}).encode()
     (fault,) = _faults(reader, body)

@@ -2,10 +2,13 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from builders import COLUMNS, make_bundle
@@ -41,9 +44,15 @@ def _faults(answer):
     return [(one.get("row"), one.get("column"), one["problem"]) for one in answer.json()["faults"]]
 
 
-def _parquet(table):
+def _parquet(table, **options):
     sink = io.BytesIO()
-    pq.write_table(table, sink)
+    pq.write_table(table, sink, **options)
+    return sink.getvalue()
+
+
+def _csv(table):
+    sink = io.BytesIO()
+    pa_csv.write_csv(table, sink)
     return sink.getvalue()
 
 
@@ -128,7 +137,7 @@ def test_ids_of_a_csv_come_back_in_front(client):
         ("\n\n", [(None, None, "no customers")]),
         (",".join(INPUTS[:3]) + "\n", [(None, '1st "plan"', "'1st \"plan\"' is missing")]),
         ("12,3.5,1,pro\n" + LINE, [(0, None, "4 cells")]),
-        (LINE + "\n" + LINE, [(1, None, "0 cells")]),
+        (LINE + "\n" + LINE, [(1, None, "an empty line")]),
         (LINE + "many,3.5,1,pro,2\n", [(1, "tenure months", 'got the text "many"')]),
         (
             LINE + ",3.5,1, ,2\n",
@@ -302,14 +311,63 @@ def test_ids_of_a_table_come_back(client, ids, answered):
         assert answer["customer_id"].to_pylist() == answered
 
 
-def test_an_id_that_is_too_long_is_refused(client):
-    ids = pa.array(["x" * 201]).dictionary_encode()
-    table = pa.table({"customer_id": ids, "tenure months": [1], '1st "plan"': ["pro"]})
-    assert _faults(_sent(client, _parquet(table), PARQUET)) == [
-        (None, "customer_id", "text that is too long")
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("kind", [PARQUET, ARROW, CSV])
+def test_texts_that_are_too_long_are_refused(client, kind, shared):
+    table = pa.table(
+        {"customer_id": ["a", "x" * 201], "tenure months": [1, 2], '1st "plan"': ["y" * 1001, "pro"]}
+    )
+    if shared:
+        table = pa.table([column.dictionary_encode() for column in table.columns], table.column_names)
+    content = {PARQUET: _parquet, ARROW: arrow, CSV: _csv}[kind](table)
+    assert _faults(_sent(client, content, kind)) == [
+        (0, '1st "plan"', "text of 1001 characters, more than 1000"),
+        (1, "customer_id", "text of 201 characters"),
     ]
-    long = _sent(client, 'customer_id,tenure months,"1st ""plan"""\n' + "x" * 201 + ",1,pro\n", CSV)
-    assert _faults(long) == [(0, "customer_id", "text of 201 characters")]
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_and_the_next_is_answered(client):
+    """What it says of its own size is forged: that is not believed."""
+    good = pa.table({"tenure months": [1], '1st "plan"': ["pro"]})
+    bomb = _parquet(pa.table({"tenure months": [1], '1st "plan"': ["x" * (600 << 20)]}), compression="zstd")
+    said = pq.read_metadata(pa.BufferReader(bomb)).row_group(0)
+    for size in (said.total_byte_size, said.column(1).total_uncompressed_size):
+        bomb = bomb.replace(_varint(size), _varint(500, like=_varint(size)))
+    assert pq.read_metadata(pa.BufferReader(bomb)).row_group(0).total_byte_size == 500
+    assert len(bomb) < 100_000
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _peak_bytes()
+    assert _sent(client, bomb, PARQUET).status_code == 413
+    assert _peak_bytes() < before + (64 << 20)
+    assert _sent(client, _parquet(good), PARQUET).status_code == 200
+
+
+def _varint(number, like=b""):
+    """As Thrift writes a whole number; `like` another of as many bytes."""
+    number, written = 2 * number, b""
+    while number or len(written) < len(like) or not written:
+        number, low = divmod(number, 128)
+        is_last = not number and len(written) + 1 >= len(like)
+        written += bytes([low if is_last else low | 128])
+    return written
+
+
+def _peak_bytes():
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+
+def test_reasons_are_not_asked_for_in_vain(client):
+    answer = client.post("/invocations?reasons=3", content=json.dumps(GOOD))
+    assert answer.status_code == 422
+    assert "/v1/score" in answer.json()["faults"][0]["expected"]
+
+
+def test_a_header_with_strange_names_is_known_for_one(client):
+    assert _faults(_sent(client, "tenure months,foo,bar\n1,2,3\n", CSV))[0] == (
+        None,
+        "foo",
+        "there is no 'foo'",
+    )
 
 
 def test_codes_of_levels_are_read_whether_they_are_text_or_numbers(client):

@@ -19,16 +19,17 @@ from churnops.serving.columns import (
     PIECE_ROWS,
     TOO_MANY,
     Parts,
+    long_id,
     refused_names,
     refused_values,
 )
 from churnops.serving.frames import Frames, StreamRefused, check_message
 from churnops.serving.model import ROW_DIGITS, Served, prediction_start
-from churnops.serving.payloads import ID, MAX_ID_CHARACTERS, Fault
+from churnops.serving.payloads import MAX_ID_CHARACTERS, Fault
 from churnops.serving.quick import Rows
-from churnops.serving.request import Refusal
+from churnops.serving.request import SHOWN_FAULTS, Refusal
+from churnops.serving.unpacking import Malformed, unpacker
 
-_MAX_UNPACKED_BYTES = 256 << 20
 _ANSWER = (
     pa.field("score", pa.float64(), nullable=False),
     pa.field("decision", pa.bool_(), nullable=False),
@@ -88,15 +89,15 @@ def read_parquet(bundle: Bundle, body: bytes) -> Rows | Refusal:
         refused = refused_schema(bundle.manifest, schema)
         if refused:
             return refused
-        unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-        if metadata.num_rows > MAX_ROWS or unpacked > _MAX_UNPACKED_BYTES:
+        if metadata.num_rows > MAX_ROWS:
             return TOO_MANY
         names = [name for name in schema.names if name in {*inputs, "customer_id"}]
-        # Texts stay dictionaries: one long text, repeated, is small in the file and would not be in memory.
-        with pq.ParquetFile(pa.BufferReader(body), read_dictionary=names) as file:
-            kept = pa.schema([file.schema_arrow.field(name) for name in names])
-            return _read(bundle, kept, file.iter_batches(PIECE_ROWS, columns=names))
-    except NOT_ARROW as error:
+        content = unpacker().columns(body, names)
+        if isinstance(content, Refusal):
+            return content
+        with pa.ipc.open_stream(pa.BufferReader(content), options=_ONE_THREAD) as stream:
+            return _read(bundle, stream.schema, stream)
+    except (Malformed, *NOT_ARROW) as error:
         return Refusal(422, (Fault(problem=f"not Parquet: {error}", expected="a whole Parquet file"),))
 
 
@@ -125,7 +126,8 @@ def rows_of(bundle: Bundle, batch: pa.RecordBatch) -> Rows | Refusal:
     has_ids = "customer_id" in batch.schema.names
     ids: Sequence[str | int | None] = _Ids(batch["customer_id"]) if has_ids else [None] * batch.num_rows
     rows = Rows(numeric_matrix(bundle.numeric, batch), category_NC, ids, (*others,))
-    return refused_values(bundle, rows) or rows
+    faults = _long_ids(batch["customer_id"]) if has_ids else []
+    return refused_values(bundle, rows, faults) or rows
 
 
 def answer_schema(asked: pa.Schema) -> pa.Schema:
@@ -225,15 +227,21 @@ def _read(bundle: Bundle, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
         return rows
     ids = rows.customer_ids.column
     if pa.types.is_dictionary(ids.type):
-        if _longest(ids.dictionary) > MAX_ID_CHARACTERS:
-            long = Fault(column="customer_id", problem="text that is too long", expected=ID)
-            return Refusal(422, (long,))
         return replace(rows, customer_ids=_Ids(ids.cast(ids.type.value_type)))
     return rows
 
 
-def _longest(texts: pa.Array) -> int:
-    return int(pc.max(pc.utf8_length(texts.cast(pa.string()))).as_py() or 0)
+def _long_ids(ids: pa.Array) -> list[Fault]:
+    if pa.types.is_dictionary(ids.type):
+        lengths = pc.utf8_length(ids.dictionary.cast(pa.large_string())).take(ids.indices)
+    elif pa.types.is_integer(ids.type):
+        return []
+    else:
+        lengths = pc.utf8_length(ids)
+    if (pc.max(lengths).as_py() or 0) <= MAX_ID_CHARACTERS:
+        return []
+    rows = pc.indices_nonzero(pc.greater(lengths, MAX_ID_CHARACTERS))[:SHOWN_FAULTS].to_pylist()
+    return [long_id(row, lengths[row].as_py()) for row in rows]
 
 
 def _no_more(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

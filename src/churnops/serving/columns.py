@@ -11,13 +11,12 @@ from churnops.bundle.bundle import Bundle
 from churnops.bundle.categories import MISSING
 from churnops.bundle.manifest import InputColumn, Manifest
 from churnops.serving.model import Served, checked
-from churnops.serving.payloads import Fault, expected
+from churnops.serving.payloads import ID, MAX_TEXT_CHARACTERS, Fault, expected
 from churnops.serving.quick import Rows
-from churnops.serving.request import Refusal, described
+from churnops.serving.request import SHOWN_FAULTS, Refusal, described, shown
 
 PIECE_ROWS = 16_384  # read, scored and written at once: more are no faster, and take memory
 MAX_ROWS = 100_000
-SHOWN_FAULTS = 1000
 _KEY = ("customer_id", "as_of")
 
 Parts = list[tuple[Rows, list[float]]]
@@ -73,6 +72,11 @@ def missing(column: InputColumn, row: int | None = None) -> Fault:
     return Fault(row=row, column=column.name, problem=problem, expected=expected(column))
 
 
+def long_id(row: int, n: int) -> Fault:
+    """The fault of an id of `n` characters, which are too many."""
+    return Fault(row=row, column="customer_id", problem=f"text of {n} characters", expected=ID)
+
+
 def scored(served: Served, rows: Rows) -> Parts | Refusal:
     """The scores of any number of customers, some thousand at a time."""
     parts: Parts = []
@@ -101,14 +105,6 @@ def moved(refusal: Refusal, by: int) -> Refusal:
     return replace(refusal, faults=tuple(faults))
 
 
-def shown(refusal: Refusal) -> Refusal:
-    """With no more faults than anybody reads."""
-    if len(refusal.faults) <= SHOWN_FAULTS:
-        return refusal
-    rest = Fault(problem="and more faults", expected="fewer customers in a request show them")
-    return replace(refusal, faults=(*refusal.faults[:SHOWN_FAULTS], rest))
-
-
 def _unknown(name: str, known: Sequence[str]) -> Fault:
     close = difflib.get_close_matches(name[:100], known, n=1)
     wanted = f"perhaps '{close[0]}'" if close else "only the columns of GET /v1/model"
@@ -127,6 +123,11 @@ def _value_faults(bundle: Bundle, rows: Rows) -> Iterator[Fault]:
     ):
         for column, row in _where([columns[j] for j in filled], absent_NX):
             yield missing(column, row)
+    for number, text in enumerate(rows.others):
+        if len(text) > MAX_TEXT_CHARACTERS:
+            for column, row in _where(bundle.categorical, rows.category_NC == -1 - number):
+                problem = f"text of {len(text)} characters, more than {MAX_TEXT_CHARACTERS}"
+                yield Fault(row=row, column=column.name, problem=problem, expected=expected(column))
 
 
 def _where(columns: Sequence[InputColumn], mask_NX: np.ndarray) -> Iterator[tuple[InputColumn, int]]:

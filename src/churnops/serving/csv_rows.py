@@ -14,15 +14,15 @@ from churnops.bundle.manifest import InputColumn
 from churnops.serving.columns import (
     MAX_ROWS,
     NOBODY,
-    SHOWN_FAULTS,
     TOO_MANY,
+    long_id,
     misread,
     refused_names,
     refused_values,
 )
-from churnops.serving.payloads import ID, MAX_ID_CHARACTERS, Fault
+from churnops.serving.payloads import MAX_ID_CHARACTERS, Fault
 from churnops.serving.quick import Rows
-from churnops.serving.request import Refusal
+from churnops.serving.request import SHOWN_FAULTS, Refusal
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _OF_NUMBERS = frozenset("0123456789+-.eE")
@@ -38,8 +38,9 @@ def read_csv(
     """The customers in `body`, UTF-8 as in RFC 4180, or every fault; an empty cell is missing.
 
     Without a header the cells are the columns of the manifest, in its order, and no others. Where it is not
-    known (None), a first line of which at least half are names of columns is the header. If `body` may be a
-    part of a file, such a line is refused: the other parts lack it, and would be read in another order.
+    known (None), a first line is the header if half of it are names of columns, or any where there are not as
+    many cells as columns. If `body` may be a part of a file, such a line is refused: the other parts lack it,
+    and would be read in another order.
     """
     manifest = bundle.manifest
     try:
@@ -50,7 +51,8 @@ def read_csv(
         names = [column.name for column in manifest.inputs]
         if has_header is None:
             known = {*names, *manifest.ignored_columns, "customer_id", "as_of"}
-            has_header = 2 * sum(cell in known for cell in first) >= len(first)
+            named = sum(cell in known for cell in first)
+            has_header = 2 * named >= len(first) or (named > 0 and len(first) != len(names))
             if has_header and is_part:
                 return Refusal(422, (Fault(row=0, problem="a header", expected=_NO_HEADER),))
         if has_header:
@@ -83,7 +85,11 @@ def _rows(bundle: Bundle, names: Sequence[str], cells: list[list[str]]) -> Rows 
     if uneven:
         said = f"{len(names)}: {', '.join(names)}"
         return Refusal(
-            422, tuple(Fault(row=row, problem=f"{n} cells", expected=said) for row, n in uneven[:100])
+            422,
+            tuple(
+                Fault(row=row, problem=f"{n} cells" if n else "an empty line", expected=said)
+                for row, n in uneven[:100]
+            ),
         )
     manifest = bundle.manifest
     columns = dict(zip(names, zip(*cells, strict=True), strict=True))
@@ -99,11 +105,7 @@ def _rows(bundle: Bundle, names: Sequence[str], cells: list[list[str]]) -> Rows 
         if column.name in columns:
             category_NC[:, j] = bundle.categories.numbers(columns[column.name], others)
     ids = [one or None for one in columns.get("customer_id", [""] * len(cells))]
-    for row, one in enumerate(ids):
-        if one and len(one) > MAX_ID_CHARACTERS:
-            faults.append(
-                Fault(row=row, column="customer_id", problem=f"text of {len(one)} characters", expected=ID)
-            )
+    faults += [long_id(row, len(one)) for row, one in enumerate(ids) if one and len(one) > MAX_ID_CHARACTERS]
     rows = Rows(numeric_NF, category_NC, ids, (*others,))
     return refused_values(bundle, rows, faults) or rows
 

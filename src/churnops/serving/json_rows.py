@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from churnops.serving.columns import MAX_ROWS, NOBODY, SHOWN_FAULTS, TOO_MANY, moved, shown
+from churnops.serving.columns import MAX_ROWS, NOBODY, TOO_MANY, moved
 from churnops.serving.model import Served
 from churnops.serving.payloads import MAX_CUSTOMERS, Fault
 from churnops.serving.quick import Rows
-from churnops.serving.request import Refusal
+from churnops.serving.request import SHOWN_FAULTS, Refusal, shown
 from churnops.serving.together import joined
 
 _ENVELOPE = re.compile(rb'\s*\{\s*"(?:customers|instances)"\s*:\s*(?=\[)')

@@ -4,7 +4,7 @@ import difflib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,7 +17,9 @@ _CUSTOMER = "an object: column name -> value"
 _TWICE = "'{}' is sent more than once"
 _SHOWN_TEXT = 60
 _SUGGESTIONS = 50  # comparing names is slow, and a hostile request holds hundreds of thousands
-_MOST_FAULTS = 100_000  # a full batch with every column wrong fits
+_MOST_FAULTS = 100_000  # a full batch with every column wrong is looked at
+_TOO_LARGE = 413
+SHOWN_FAULTS = 1000
 
 _Place = tuple[int | str, ...]
 
@@ -43,12 +45,14 @@ class RequestReader:
             customers = self._reader.validate_json(body)["customers"]
         except ValidationError as error:
             refused = refusal(error, self._manifest)
-            return Refusal(refused.status, refused.faults + repeated_names(body))
+            if refused.status == _TOO_LARGE or len(refused.faults) > SHOWN_FAULTS:
+                return shown(refused)  # there is enough to say
+            return shown(replace(refused, faults=refused.faults + repeated_names(body)))
         # A colon follows every name: no more colons than names read means that none was sent twice.
         if body.count(b":") == 1 + sum(map(len, customers)):
             return customers
         repeated = repeated_names(body)
-        return Refusal(422, repeated) if repeated else customers
+        return shown(Refusal(422, repeated)) if repeated else customers
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI `requestBody`, with the model's own columns."""
@@ -72,7 +76,15 @@ def refusal(error: ValidationError, manifest: Manifest) -> Refusal:
     expectations |= _similar(found, [*expectations, *manifest.ignored_columns])
     faults = (_fault(detail, expectations) for detail in found.values())
     too_many = any(detail["type"] == "too_long" for detail in found.values())
-    return Refusal(413 if too_many else 422, tuple(faults))
+    return Refusal(_TOO_LARGE if too_many else 422, tuple(faults))
+
+
+def shown(refusal: Refusal) -> Refusal:
+    """With no more faults than anybody reads."""
+    if len(refusal.faults) <= SHOWN_FAULTS:
+        return refusal
+    rest = Fault(problem="and more faults", expected="fewer customers in a request show them")
+    return replace(refusal, faults=(*refusal.faults[:SHOWN_FAULTS], rest))
 
 
 def repeated_names(body: bytes) -> tuple[Fault, ...]:

@@ -81,6 +81,8 @@ class Invocations:
     async def answer(self, request: Request) -> Response:
         """Customers and scores, in the forms that the request's headers name."""
         served = self._models.current
+        if "reasons" in request.query_params:
+            return _refused(422, "reasons in the query", "POST /v1/score, which tells them")
         sent = media(request.headers.get("content-type") or JSON)
         if sent.name not in READ or sent.parameters.get("charset", "utf-8") not in {"utf-8", "us-ascii"}:
             said = request.headers["content-type"][:100]

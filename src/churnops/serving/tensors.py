@@ -15,7 +15,6 @@ from churnops.bundle.manifest import InputColumn
 from churnops.serving.columns import (
     MAX_ROWS,
     NOBODY,
-    SHOWN_FAULTS,
     TOO_MANY,
     misread,
     refused_names,
@@ -23,7 +22,7 @@ from churnops.serving.columns import (
 )
 from churnops.serving.payloads import Fault
 from churnops.serving.quick import Rows
-from churnops.serving.request import Refusal
+from churnops.serving.request import SHOWN_FAULTS, Refusal
 
 _INTEGERS = {
     f"{sign}INT{8 * size}": f"<{kind}{size}"
@@ -39,6 +38,7 @@ _PYTHON: Mapping[str, set[type]] = {
     **{name: {int, type(None)} for name in _INTEGERS},
     **{name: {int, float, type(None)} for name in _FLOATS},
 }
+_RANGES = {name: range(np.iinfo(kind).min, np.iinfo(kind).max + 1) for name, kind in _INTEGERS.items()}
 _SIZE = "binary_data_size"
 _LENGTH = re.compile(r"[0-9]{1,12}")
 
@@ -163,12 +163,21 @@ def _values(
         faults.append(_fault(column, f"{len(values)} values", f"{n}, as the shape says"))
         return None
     if isinstance(values, list):
-        kinds = _PYTHON[tensor.datatype]
-        if not kinds.issuperset(map(type, values)):
-            wrong = [row for row, value in enumerate(values) if type(value) not in kinds]
+        wrong = _misfits(tensor.datatype, values)
+        if wrong:
             faults += [misread(column, row, values[row]) for row in wrong[: SHOWN_FAULTS + 1]]
             return None
     return values
+
+
+def _misfits(datatype: str, values: list[Any]) -> list[int]:
+    """Where values are of another type, or more than it holds."""
+    kinds, within = _PYTHON[datatype], _RANGES.get(datatype)
+    return [
+        row
+        for row, value in enumerate(values)
+        if type(value) not in kinds or (within and value is not None and value not in within)
+    ]
 
 
 def _numbers(values: np.ndarray | list[float | None]) -> np.ndarray:
