@@ -167,6 +167,30 @@ def test_workers_follow_each_by_itself_and_one_that_is_killed_comes_back(tmp_pat
         until(lambda: {ready(port)["model_version"] for _ in range(20)} == {new.model_version})
 
 
+def test_a_damaged_champion_is_an_alarm_and_the_one_before_answers_on(tmp_path, settings):
+    (old, _), (new, _) = register(tmp_path, settings), register(tmp_path, settings, steeper=1.02)
+    make_champion(settings.mlflow_uri, old)
+    with served(settings, old.name, tmp_path / "log") as (_, port):
+        assert events(port)["refused_bundle"] == 0
+        graph = Path(new.source.removeprefix("file://"), "model.onnx")
+        graph.write_bytes(graph.read_bytes()[:-1])
+        make_champion(settings.mlflow_uri, new)
+        until(lambda: events(port)["refused_bundle"] == 1)
+        assert "SHA-256" in ready(port)["refused"]
+        assert ready(port)["model_version"] == old.model_version
+        make_champion(settings.mlflow_uri, old)
+        until(lambda: "refused" not in ready(port))
+    assert "SHA-256" in (tmp_path / "log").read_text()
+
+
+def events(port: int) -> dict[str, float]:
+    """What `/metrics` says of the models."""
+    told = httpx2.get(f"http://127.0.0.1:{port}/metrics").text
+    return {
+        name: float(n) for name, n in re.findall(r'churnops_model_events_total\{event="(\w+)"\} (\S+)', told)
+    }
+
+
 def answers(port: int) -> bool:
     try:
         return ready(port)["status"] == "ready"

@@ -3,6 +3,7 @@
 import json
 import math
 import subprocess
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -28,7 +29,7 @@ from churnops.serving.metrics import (
     Meter,
     exposition,
 )
-from churnops.serving.model import Models, Served
+from churnops.serving.model import Event, Models, Served
 from churnops.serving.protected import protected
 from churnops.serving.protection import Protection
 from churnops.serving.quick import Rows
@@ -80,6 +81,17 @@ def test_prometheus_reads_what_was_asked_and_answered(client):
     )
     assert series["http_server_request_duration_seconds_count", route] == 1
     assert 0 < series["http_server_request_duration_seconds_sum", route] < 10
+
+
+def test_what_happens_to_models_is_counted_from_zero_so_that_the_first_time_is_an_alarm(meter):
+    models = Models(Served(BUNDLE))
+    meter.events = models.counts.items
+    before = _series(exposition(meter.samples())[1].decode())
+    models.count("refused_bundle")
+    after = _series(exposition(meter.samples())[1].decode())
+    refused = "churnops_model_events_total", (("event", "refused_bundle"),)
+    assert (before[refused], after[refused]) == (0, 1)
+    assert {key[1][0][1] for key in before if key[0] == refused[0]} == {*get_args(Event)}
 
 
 def test_openmetrics_is_written_to_those_who_ask_for_it(client):

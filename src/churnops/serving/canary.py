@@ -69,7 +69,7 @@ class Canary(RunningTrial):
         own = self.own_scores(body, rows.reasons)
         answer = Answer(OK, self.challenger.written(*own)) if own else None
         if answer:
-            self.models.counts["canary_answers"] += 1
+            self.models.count("canary_answer")
         self.put(Seen(served, body, answer, rows))
         return answer
 
@@ -136,7 +136,7 @@ class Canary(RunningTrial):
 
     def _stop(self, why: str) -> None:
         self.models.trial = None
-        self.models.counts["canary_stops"] += 1
+        self.models.count("canary_stop")
         log = structlog.get_logger()
         log.error("canary stopped", why=why, model_version=self.challenger.model_version, trial=self.plan.id)
         try:

@@ -61,7 +61,7 @@ class Follower:
             standing = self._registry.standing(self._name)
             number = self._holder(standing)
         except ChurnopsError as error:
-            self.models.counts["registry_failures"] += 1
+            self.models.count("registry_failure")
             self._tell("registry", f"not followed, serving the last good model: {error}")
             return
         self._tell("registry", "followed")
@@ -97,7 +97,7 @@ class Follower:
         self._tell("refused", "")
         if before is served:
             return
-        self.models.counts["swaps"] += 1
+        self.models.count("swap")
         self._log.info("model changed", model_version=served.model_version, before=before.model_version)
         try:
             self._cache.keep(served)
@@ -118,7 +118,7 @@ class Follower:
                 return current
             return self._compatible(registered, current)
         except (ChurnopsError, OSError) as error:
-            self.models.counts["refused_bundles"] += 1
+            self.models.count("refused_bundle")
             self._refused[number] = time.monotonic() + _RETRY_SECONDS
             self._tell(what, f"version {number}: {error}")
             return None

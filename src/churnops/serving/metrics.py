@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -64,7 +64,8 @@ UNKNOWN = Family(
     "churnops.unknown_categories", "counter", "{value}", "Levels training did not see.", ("feature",)
 )
 MODEL = Family("churnops.model", "gauge", "1", "1 for a model that has scored.", ("model.version",))
-FAMILIES = (SECONDS, ACTIVE, ERRORS, ROWS, SCORES, MISSING, UNKNOWN, MODEL)
+EVENTS = Family("churnops.model.events", "counter", "{event}", "What happened to the models.", ("event",))
+FAMILIES = (SECONDS, ACTIVE, ERRORS, ROWS, SCORES, MISSING, UNKNOWN, MODEL, EVENTS)
 
 _CAUSES = {
     400: "malformed",
@@ -105,6 +106,8 @@ class Meter:
     def __init__(self, folder: Path | None = None) -> None:
         self.in_flight: Callable[[], int] = int
         """How many requests are being answered or wait for it; the server says how to find out."""
+        self.events: Callable[[], Iterable[tuple[str, int]]] = tuple
+        """How often what happened to the models; the server says how to find out."""
         self._file = folder / f"{os.getpid()}.json" if folder else None
         self._lock = threading.Lock()  # long requests are scored on threads
         self._answers: list[tuple[str, str, int, float]] = []
@@ -151,6 +154,7 @@ class Meter:
             self._settle()
             copied = {key: [*values] for key, values in self._totals.items()}
         copied[ACTIVE.name, ()] = [float(self.in_flight())]
+        copied |= {(EVENTS.name, (event,)): [float(n)] for event, n in self.events()}
         return copied
 
     def _share(self) -> None:

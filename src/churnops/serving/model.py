@@ -2,11 +2,12 @@
 
 import math
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import msgspec
 import numpy as np
@@ -24,6 +25,17 @@ _NO_REASONS = Fault(problem="the model gives no reasons", expected="a bundle tha
 
 ROW_DIGITS = 5
 """At the end of a prediction's name: the row, in hexadecimal."""
+
+Event = Literal[
+    "swap",
+    "refused_bundle",
+    "registry_failure",
+    "canary_answer",
+    "canary_stop",
+    "trial_error",
+    "trial_drop",
+]
+"""What happens to the models of a server."""
 
 Note = Callable[[Manifest, Rows, list[float]], None]
 """Told what was asked and what was answered, such as `Meter.scored`."""
@@ -159,8 +171,14 @@ class Models:
     """Another model, tried on a share of the traffic."""
     state: dict[str, str] = field(default_factory=dict)
     """What `/readyz` says besides: of the registry, of a model that was refused."""
-    counts: Counter[str] = field(default_factory=Counter)
-    """What happened to models since the start, for metrics."""
+    counts: Counter[Event] = field(default_factory=lambda: Counter(dict.fromkeys(get_args(Event), 0)))
+    """What happened since the start, also what never did: an alarm sees only what rises from zero."""
+    _counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def count(self, event: Event) -> None:
+        """Count what happened, on any thread."""
+        with self._counting:
+            self.counts[event] += 1
 
     def answer(self, served: Served, body: bytes, n_reasons: int = 0) -> Answer:
         """As `served.answer`, or the answer of the model on trial."""

@@ -127,7 +127,7 @@ class RunningTrial(ABC):
         with self._lock:
             full = len(self._waiting) >= _MOST_WAITING or self._bytes + len(seen.body) > _MOST_WAITING_BYTES
             if full:
-                self.models.counts["trial_dropped"] += 1
+                self.models.count("trial_drop")
                 return False
             self._bytes += len(seen.body)
             self._waiting.append(seen)
@@ -139,7 +139,7 @@ class RunningTrial(ABC):
         scores = None if isinstance(rows, Refusal) else scores_by(self.challenger, rows)
         if isinstance(rows, Refusal) or scores is None:
             with self._lock:
-                self.models.counts["trial_errors"] += 1
+                self.models.count("trial_error")
             return None
         return rows, scores
 
