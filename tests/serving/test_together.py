@@ -1,14 +1,18 @@
 """Requests that come at the same time."""
 
 import asyncio
+import re
 
 import httpx2
 import numpy as np
 import pytest
 from builders import COLUMNS, make_bundle
 
-from churnops.serving.app import create_app
+from churnops.serving.app import PATHS, create_app
+from churnops.serving.metrics import Meter
 from churnops.serving.model import Models, Served
+from churnops.serving.protected import protected
+from churnops.serving.protection import Protection
 from churnops.serving.quick import Rows
 from churnops.serving.together import Together, joined
 
@@ -89,23 +93,13 @@ def test_a_caller_that_has_gone_takes_nobody_along():
     assert asyncio.run(one_leaves()) == 1
 
 
-def test_nobody_waits_for_ever_where_the_graph_fails():
-    class Failing(Counting):
-        def score(self, _: Rows):
-            raise MemoryError
+class Failing(Counting):
+    """Fails where one of the customers has more than any other."""
 
-    served = Counting()
-    rows = served.read_quickly(b'{"customers": [{"tenure months": 0, "b": 0}]}')
-
-    async def asked() -> None:
-        told = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
-        with pytest.raises(asyncio.CancelledError):
-            await Together().score(failing, rows)
-        assert isinstance(told[0], MemoryError)
-
-    failing = Failing.__new__(Failing)  # its making would score
-    asyncio.run(asked())
+    def score(self, rows: Rows):
+        if (rows.numeric_NF == EXTREME).any():
+            raise RuntimeError("the graph failed")
+        return super().score(rows)
 
 
 def test_texts_that_the_model_does_not_know_keep_their_rows():
@@ -118,3 +112,16 @@ def test_texts_that_the_model_does_not_know_keep_their_rows():
         parts.append(Rows(np.zeros((1, 3), np.float32), category_NC, [None], (*others,)))
     rows = joined(parts)
     assert served.bundle.categories.texts(rows.category_NC, rows.others).tolist() == asked
+
+
+def test_a_failure_of_the_graph_is_told_to_whoever_caused_it_and_stands_in_the_log(capsys):
+    served = Failing()
+    asked = [[_customer(1)], [_customer(0, EXTREME)], [_customer(3)]]
+    app = protected(create_app(Models(served)), Meter(), Protection(access_log_ratio=0), paths=PATHS)
+    answers = asyncio.run(_asked(app, *asked))
+    assert [answer.status_code for answer in answers] == [200, 500, 200]
+    (name,) = re.findall(r"[0-9a-f]{32}", answers[1].text)
+    assert "the graph failed" not in answers[1].text
+    log = capsys.readouterr().out
+    assert name in log
+    assert "RuntimeError: the graph failed" in log

@@ -7,6 +7,8 @@ import numpy as np
 from churnops.serving.model import Served
 from churnops.serving.quick import Rows
 
+_Asked = tuple[Rows, asyncio.Future[np.ndarray]]
+
 
 class Together:
     """Scores once for all requests that were read in the same turn of the event loop.
@@ -15,10 +17,10 @@ class Together:
     """
 
     def __init__(self) -> None:
-        self._asked: dict[Served, list[tuple[Rows, asyncio.Future[np.ndarray]]]] = {}
+        self._asked: dict[Served, list[_Asked]] = {}
 
     async def score(self, served: Served, rows: Rows) -> np.ndarray:
-        """As `served.score`, for a few rows."""
+        """As `served.score`, for a few rows; raises what the graph raises for them."""
         loop = asyncio.get_running_loop()
         if not self._asked:
             loop.call_soon(self._answer)
@@ -28,19 +30,27 @@ class Together:
 
     def _answer(self) -> None:
         asked, self._asked = self._asked, {}
-        try:
-            for served, requests in asked.items():
-                score_N = served.score(joined([rows for rows, _ in requests]))
-                first = 0
-                for rows, scored in requests:
-                    last = first + len(rows)
-                    if not scored.done():  # its caller may have gone
-                        scored.set_result(score_N[first:last])
-                    first = last
-        finally:  # had the graph failed, nobody must wait for ever
-            for requests in asked.values():
-                for _, scored in requests:
-                    scored.cancel()
+        for served, requests in asked.items():
+            _score(served, requests)
+
+
+def _score(served: Served, requests: list[_Asked]) -> None:
+    try:
+        score_N = served.score(joined([rows for rows, _ in requests]))
+    except Exception as error:  # noqa: BLE001  # whoever asked hears of it
+        if len(requests) > 1:
+            for one in requests:  # so that one that makes the graph fail takes nobody along
+                _score(served, [one])
+            return
+        if not requests[0][1].done():
+            requests[0][1].set_exception(error)
+        return
+    first = 0
+    for rows, scored in requests:
+        last = first + len(rows)
+        if not scored.done():  # its caller may have gone
+            scored.set_result(score_N[first:last])
+        first = last
 
 
 def joined(parts: list[Rows]) -> Rows:
