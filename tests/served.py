@@ -43,6 +43,13 @@ def arrow(table, rows=None, compression=None):
     return sink.getvalue().to_pybytes()
 
 
+def stream_parts(table):
+    """The bytes of a stream's schema, of its one batch, and of its end."""
+    end = bytes.fromhex("ffffffff00000000")
+    schema = arrow(table.slice(0, 0)).removesuffix(end)
+    return schema, arrow(table).removeprefix(schema).removesuffix(end), end
+
+
 @contextmanager
 def streamed(url, chunks):
     """The answer to the body that `chunks` make together: it begins before the last of them is sent."""

@@ -1,20 +1,19 @@
 """A server in a process of its own, and callers as good and as bad as they come."""
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx2
 
 from churnops.bundle.bundle import Bundle, write_bundle
-
-_OPEN_BEFORE = 200
 
 
 @dataclass(frozen=True)
@@ -123,31 +122,45 @@ async def closed_loop(port: int, wire: bytes, callers: int, seconds: float) -> l
     ]
 
 
-async def at_rate(port: int, wire: bytes, rate: float, seconds: float) -> list[Answered]:
-    """Requests that come whether or not others were answered, each on a free connection.
+async def at_rate(port: int, wire: bytes, rate: float, seconds: float, *, kept: bool) -> list[Answered]:
+    """Requests that come whether or not others were answered.
 
-    Many are open before: a busy server takes new ones up slowly, a few in each turn of its loop.
+    Each comes on a connection of its own or, `kept`, on a free one of those that are open.
     """
-    free = [Caller(port) for _ in range(_OPEN_BEFORE)]
+    free: list[Caller] = []
     answers: list[Answered] = []
-    for caller in free:
-        await caller.ask(request_bytes(b""))
 
     async def one() -> None:
         caller = free.pop() if free else Caller(port)
-        answers.append(await caller.ask(wire))
-        free.append(caller)
+        begun = time.perf_counter()
+        answer = await caller.ask(wire)
+        answers.append(replace(answer, seconds=time.perf_counter() - begun))
+        if kept:
+            free.append(caller)
+        else:
+            await caller.close()
 
     begun = time.perf_counter()
-    tasks: set[asyncio.Task[None]] = set()
-    for i in range(int(rate * seconds)):
-        due = begun + i / rate
-        if due > time.perf_counter() + 0.001:
-            await asyncio.sleep(due - time.perf_counter())
-        task = asyncio.create_task(one())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-    await asyncio.gather(*tasks)
+    async with asyncio.TaskGroup() as tasks:
+        for i in range(int(rate * seconds)):
+            due = begun + i / rate
+            if due > time.perf_counter() + 0.001:
+                await asyncio.sleep(due - time.perf_counter())
+            tasks.create_task(one())
     for caller in free:
         await caller.close()
     return answers
+
+
+@contextmanager
+def apart(server: Server) -> Iterator[None]:
+    """The server on one core and its callers on another, where there are two: else each waits for each."""
+    cores = os.sched_getaffinity(0)
+    first, *others = sorted(cores)
+    for thread in Path(f"/proc/{server.pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {first})
+    os.sched_setaffinity(0, {*others[:1]} or {first})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)

@@ -49,18 +49,6 @@ def test_a_failure_is_told_by_its_name_in_the_log_and_nothing_else():
     assert logs[0]["exc_info"]
 
 
-def test_a_failure_of_what_a_request_waited_for_is_a_failure():
-    async def given_up(*_):
-        waited = asyncio.get_running_loop().create_future()
-        waited.cancel()
-        await waited
-
-    with capture_logs() as logs:
-        answer = TestClient(_around(given_up)).get("/known")
-    assert answer.status_code == 500
-    assert logs[0]["event"] == "request failed"
-
-
 def test_too_much_at_once_is_503_and_asks_to_come_back():
     async def full(*_):
         raise Overloaded("full")

@@ -9,7 +9,7 @@ from threading import Event
 import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
-from served import ARROW, arrow, served, streamed
+from served import ARROW, arrow, served, stream_parts, streamed
 
 from churnops.bundle.bundle import write_bundle
 from churnops.serving.app import create_app
@@ -123,7 +123,7 @@ def test_a_stream_that_ends_too_early_is_a_fault_too(server):
 
 
 def test_answers_come_while_the_rest_is_being_sent(server):
-    schema, batch, end = _parts(_table(10))
+    schema, batch, end = stream_parts(_table(10))
     answered = Event()
 
     def chunks():
@@ -146,7 +146,7 @@ def _peak_kib(process):
 def test_ten_times_the_rows_take_no_more_memory(server):
     process, url = server
     rows = 8192
-    schema, batch, end = _parts(_table(rows, notes=["a note that nobody reads"] * rows))
+    schema, batch, end = stream_parts(_table(rows, notes=["a note that nobody reads"] * rows))
     peaks = []
     for n in (20, 20, 200):
         with streamed(url, [schema, *[batch] * n, end]) as answer:
@@ -156,10 +156,3 @@ def test_ten_times_the_rows_take_no_more_memory(server):
     sent_kib = len(batch) * 180 // 1024
     assert sent_kib > 60_000
     assert peaks[2] - peaks[1] < 20_000, peaks
-
-
-def _parts(table):
-    """The bytes of a stream's schema, of its one batch, and of its end."""
-    end = bytes.fromhex("ffffffff00000000")
-    schema = arrow(table.slice(0, 0)).removesuffix(end)
-    return schema, arrow(table).removeprefix(schema).removesuffix(end), end

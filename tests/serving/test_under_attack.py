@@ -14,11 +14,13 @@ from pathlib import Path
 from statistics import quantiles
 
 import httpx2
+import pyarrow as pa
 import pytest
 from builders import COLUMNS, make_bundle
-from callers import Caller, at_rate, closed_loop, request_bytes, serving
+from callers import Caller, apart, at_rate, closed_loop, request_bytes, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from served import stream_parts, streamed
 
 from churnops.serving.access import new_key
 
@@ -26,6 +28,7 @@ pytestmark = pytest.mark.servers
 
 GOOD = {"tenure months": 12, "spend.30d": 3.5, "class": 1, '1st "plan"': "pro", "city_tier": "2"}
 BODY = json.dumps({"customers": [GOOD]}).encode()
+TABLE = pa.table({"tenure months": [12, 24], '1st "plan"': ["pro", "basic"]})
 KEY, DIGEST = new_key()
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 
@@ -37,7 +40,7 @@ def _p99(seconds):
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory):
     """A server that waits for nobody long."""
-    config = "access_log_ratio = 0\n[limits]\narrival_seconds = 2\nconnections = 50\n"
+    config = "access_log_ratio = 0\n[limits]\narrival_seconds = 2\nidle_seconds = 1\nconnections = 50\n"
     with serving(make_bundle(), tmp_path_factory.mktemp("impatient"), config) as server:
         yield server
 
@@ -80,6 +83,18 @@ def test_a_caller_that_sends_a_byte_at_a_time_is_dropped(impatient, begin, drip)
     assert 1 < lasted < 6
 
 
+def test_a_connection_without_a_request_is_kept_for_a_while(impatient):
+    with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
+        connection.settimeout(5)
+        for _ in range(2):
+            connection.sendall(request_bytes(BODY))
+            assert connection.recv(10_000).startswith(b"HTTP/1.1 200")
+            time.sleep(0.5)
+        begun = time.monotonic()
+        assert connection.recv(1) == b""
+        assert time.monotonic() - begun < 2
+
+
 def test_headers_without_end_are_not_kept(impatient):
     with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
         connection.settimeout(5)
@@ -98,6 +113,50 @@ def test_a_caller_that_does_not_read_is_dropped(impatient):
         with pytest.raises(OSError, match=r"reset|Broken pipe"):  # noqa: PT012  # it may come at any send
             for _ in range(200):
                 connection.sendall(many)
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    """A server that lets nothing stand still."""
+    config = "access_log_ratio = 0\n[limits]\narrival_seconds = 2\nanswer_seconds = 3\n"
+    with serving(make_bundle(), tmp_path_factory.mktemp("strict"), config) as server:
+        yield server
+
+
+def _slowly(pieces, seconds):
+    for piece in pieces:
+        yield piece
+        time.sleep(seconds)
+
+
+def test_a_stream_that_goes_on_may_take_longer_than_any_limit(strict):
+    begun = time.monotonic()
+    schema, batch, end = stream_parts(TABLE)
+    with streamed(strict.url, _slowly([schema, *[batch] * 7, end], 1.0)) as answer:
+        assert pa.ipc.open_stream(answer).read_all().num_rows == 7 * TABLE.num_rows
+    assert time.monotonic() - begun > 7
+
+
+@pytest.mark.parametrize("drip", [0, 1], ids=["nothing more", "a byte a second"])
+def test_a_stream_that_stands_still_is_ended(strict, drip):
+    begun = time.monotonic()
+    schema, batch, _ = stream_parts(TABLE)
+    pieces = [schema + batch, *(batch[i : i + 1] for i in range(20))] if drip else [schema + batch, b""]
+    with streamed(strict.url, _slowly(pieces, 1.0 if drip else 8.0)) as answer:
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            answer.read()
+        assert 1 < time.monotonic() - begun < 7
+
+
+def test_a_body_that_comes_steadily_may_take_longer_than_an_answer(strict):
+    large = json.dumps({"customers": [GOOD | {"notes": "x" * 4000}] * 60}).encode()
+    with socket.create_connection(("127.0.0.1", strict.port)) as connection:
+        connection.settimeout(5)
+        wire = request_bytes(large)
+        for start in range(0, len(wire), 50_000):
+            connection.sendall(wire[start : start + 50_000])
+            time.sleep(0.9)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
 
 
 def test_connections_have_a_bound_and_others_are_answered_meanwhile(impatient):
@@ -170,16 +229,19 @@ def test_any_worker_tells_the_counts_of_all(tmp_path):
 
 
 @pytest.mark.load
-def test_twice_what_it_bears_is_refused_at_once_and_the_rest_keep_their_latency(tmp_path):
-    # Names without quotation marks, so that the loop itself scores them; as many as it takes.
-    bundle = make_bundle([one.model_copy(update={"name": one.name.replace('"', "")}) for one in COLUMNS])
-    customers = [{name.replace('"', ""): value for name, value in GOOD.items()}] * 150
+@pytest.mark.parametrize("kept", [True, False], ids=["kept connections", "new connections"])
+def test_twice_what_it_bears_is_refused_at_once_and_the_rest_keep_their_latency(tmp_path, kept):
+    # Names without quotation marks, so that the loop itself scores them; a model that takes milliseconds, so
+    # that the callers are no slower than the server.
+    columns = [one.model_copy(update={"name": one.name.replace('"', "")}) for one in COLUMNS]
+    customers = [{name.replace('"', ""): value for name, value in GOOD.items()}] * 4
     wire = request_bytes(json.dumps({"customers": customers}).encode())
-    with serving(bundle, tmp_path, "access_log_ratio = 0\n[limits]\nin_flight = 8\n") as server:
+    config = "access_log_ratio = 0\n[limits]\nin_flight = 8\n"
+    with serving(make_bundle(columns, layers=150), tmp_path, config) as server, apart(server):
         asyncio.run(closed_loop(server.port, wire, 7, 1.0))
-        calm = asyncio.run(closed_loop(server.port, wire, 7, 4.0))
-        rate = len(calm) / 4.0
-        crowd = asyncio.run(at_rate(server.port, wire, 2 * rate, 5.0))
+        calm = asyncio.run(closed_loop(server.port, wire, 7, 3.0))
+        rate = len(calm) / 3.0
+        crowd = asyncio.run(at_rate(server.port, wire, 2 * rate, 5.0, kept=kept))
     assert {answer.status for answer in calm} == {200}
     good = [answer.seconds for answer in crowd if answer.status == 200]
     refused = [answer for answer in crowd if answer.status == 503]
@@ -188,14 +250,14 @@ def test_twice_what_it_bears_is_refused_at_once_and_the_rest_keep_their_latency(
     told = {
         "calm": (rate, usual),
         "answered": (len(good) / 5, _p99(good)),
-        "refused": (len(refused) / 5, quantiles([answer.seconds for answer in refused], n=10)),
+        "refused": (len(refused) / 5, _p99([answer.seconds for answer in refused])),
     }
-    assert len(refused) > 0.1 * len(crowd), told
+    print(told)  # noqa: T201
     assert all(b"retry-after: 1\r\n" in answer.head for answer in refused)
-    assert len(good) / 5 > 0.4 * rate, told
-    assert _p99(good) < 4 * usual + 0.05, told
-    # The callers share a core with others here, so the slowest tell of them and not of the server.
-    assert quantiles([answer.seconds for answer in refused], n=10)[8] < 4 * usual + 0.05, told
+    assert len(refused) > 0.25 * len(crowd), told
+    assert len(good) / 5 > 0.5 * rate, told
+    assert _p99(good) < 3 * usual + 0.01, told
+    assert _p99([answer.seconds for answer in refused]) < 0.25, told
 
 
 _NAMES = st.sampled_from([*GOOD, "customer_id", "notes", "customers", ""])

@@ -77,19 +77,20 @@ def serve(
         structlog.get_logger().info("serving", url=url, model_version=models.current.model_version)
         stack.enter_context(suppress(KeyboardInterrupt))
         if meter:
-            config = _config(partial(_app_of, models, shield, meter))
+            config = _config(partial(_app_of, models, shield, meter), shield)
             uvicorn.Server(config).run(sockets=[listener])
         else:
             counts = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churnops-metrics-")))
-            config = _config(partial(_app_in, source, shield, counts), workers)
+            config = _config(partial(_app_in, source, shield, counts), shield, workers)
             Multiprocess(config, sockets=[listener]).run()
 
 
-def _config(factory: Callable[[], ASGIApp], workers: int = 1) -> uvicorn.Config:
+def _config(factory: Callable[[], ASGIApp], shield: Shield, workers: int = 1) -> uvicorn.Config:
     return uvicorn.Config(
         factory,
         factory=True,
         http=GuardedConnection,
+        loop="churnops.serving.loop:Loop",
         workers=workers,
         lifespan="off",
         ws="none",
@@ -97,6 +98,7 @@ def _config(factory: Callable[[], ASGIApp], workers: int = 1) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=shield.protection.limits.idle_seconds,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
 

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Iterable
 from http import HTTPStatus
+from math import inf
 from random import random
 from time import perf_counter
 
@@ -44,7 +45,7 @@ class Around:
         )
         self._paths = frozenset(paths)
         self._log_ratio = log_ratio
-        self._running: dict[asyncio.Task[object], float] = {}
+        self._running: dict[asyncio.Task[object], float] = {}  # and when it last went on
         self._late: set[asyncio.Task[object]] = set()
         self._sweeping = False
         meter.in_flight = self._running.__len__
@@ -54,8 +55,17 @@ class Around:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an app is called in a task")
         begun = perf_counter()
         status = 0
+
+        async def receiving() -> Message:
+            message = await receive()
+            if not status:
+                self._moved(task)
+            return message
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -63,16 +73,15 @@ class Around:
                 status = message["status"]
                 safe = _HEADERS if scope["method"] == "POST" else _HEADERS_OF_GET
                 message["headers"] = (*message["headers"], *safe)
+            self._moved(task, inf)  # a caller that does not read is the connection's to end
             await send(message)
+            self._moved(task)
 
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("an app is called in a task")
         self._running[task] = begun
         if not self._sweeping:
             self._sweep_later()
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receiving, sending)
         except Overloaded:
             await refuse(sending, 503, _FULL, _RETRY)
         except asyncio.CancelledError:
@@ -80,12 +89,10 @@ class Around:
                 self._late.discard(task)
                 task.uncancel()
                 if status:
-                    raise TimeoutError("an answer was begun, and not ended in time") from None
+                    raise TimeoutError("an answer was begun, and did not go on") from None
                 await refuse(sending, 503, self._no_answer, _RETRY)
-            elif task.cancelling() or status:
+            else:
                 raise
-            else:  # what it waited for was given up: the graph failed
-                await refuse(sending, 500, _failed(scope))
         except Exception:  # the last place where a failure can be told without its trace
             failed = _failed(scope)
             if status:
@@ -98,7 +105,8 @@ class Around:
     async def overloaded(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
         """Refuse a request as cheaply as can be."""
         self._noted(scope, 503, 0.0)
-        await refuse(send, 503, _FULL, _RETRY, *_HEADERS)
+        for message in _FULL_MESSAGES:
+            await send(message)
 
     def _noted(self, scope: Scope, status: int, seconds: float) -> None:
         path = scope["path"]
@@ -115,6 +123,10 @@ class Around:
                 caller=scope.get("churnops.caller"),
             )
 
+    def _moved(self, task: asyncio.Task[object], at: float | None = None) -> None:
+        if task in self._running:  # a thread may go on for a moment when its request has ended
+            self._running[task] = perf_counter() if at is None else at
+
     def _sweep_later(self) -> None:
         self._sweeping = True
         asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
@@ -123,8 +135,8 @@ class Around:
         # One timer for all requests: one for each costs more than the rest of this layer.
         self._sweeping = False
         oldest = perf_counter() - self.limits.answer_seconds
-        for task, begun in self._running.items():
-            if begun < oldest and task not in self._late:
+        for task, moved in self._running.items():
+            if moved < oldest and task not in self._late:
                 self._late.add(task)
                 task.cancel()
         if self._running:
@@ -139,7 +151,17 @@ def _failed(scope: Scope) -> Fault:
 
 async def refuse(send: Send, status: int, fault: Fault, *headers: tuple[bytes, bytes]) -> None:
     """Answer with one fault."""
+    for message in _refusal(status, fault, *headers):
+        await send(message)
+
+
+def _refusal(status: int, fault: Fault, *headers: tuple[bytes, bytes]) -> tuple[Message, Message]:
     body = Faults(faults=(fault,)).model_dump_json(exclude_none=True).encode()
     kind = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": (*kind, *headers)})
-    await send({"type": "http.response.body", "body": body})
+    return (
+        {"type": "http.response.start", "status": status, "headers": (*kind, *headers)},
+        {"type": "http.response.body", "body": body},
+    )
+
+
+_FULL_MESSAGES = _refusal(503, _FULL, _RETRY, *_HEADERS)  # made once: a crowd gets them

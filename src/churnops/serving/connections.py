@@ -56,6 +56,9 @@ class GuardedConnection(HttpToolsProtocol):
         """Parse; end a connection whose headers have no end."""
         self._bytes += len(data)
         super().data_received(data)
+        if self._since and self.cycle and self.cycle.response_started and not self.cycle.response_complete:
+            # A stream, which is answered as it comes: it may last, but not stand still.
+            self._since, self._bytes = self.loop.time(), 0
         if self._in_headers and self._bytes > _MAX_HEADER_BYTES:
             self._drop("headers_too_large")
 

@@ -44,7 +44,12 @@ class Limits(FrozenModel):
     arrival_seconds: _Seconds = 10
     """How long a request may take to come in, headers and body; a large body gets a second more per 64 kB."""
     answer_seconds: _Seconds = 30
-    """After this a request is given up with 503."""
+    """A request that has not gone on for so long is given up with 503."""
+    idle_seconds: _Count = 75
+    """How long a connection is kept for the next request.
+
+    Longer than a proxy in front keeps it: else the proxy sends requests into what has just been closed.
+    """
 
 
 class Protection(FrozenModel):
