@@ -309,11 +309,13 @@ def score(
 @app.command()
 def serve(
     name: Annotated[str, typer.Argument(help="Serve the champion of this data config ...")] = "",
-    bundle: Annotated[str | None, typer.Option(help="... or this bundle folder, here or on S3.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option(help="... or this bundle folder, here or on S3, as it is.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Any other than this machine's own needs a login.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 8000,
     follow: Annotated[
-        str, typer.Option(help="Change model whenever this alias moves.", metavar="champion")
+        str, typer.Option(help="Change model whenever this alias of NAME moves.", metavar="champion")
     ] = "",
     workers: Annotated[
         int, typer.Option(min=1, max=256, help="Processes that share the port; one for each core.")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,13 +50,17 @@ def customer(number: int) -> dict[str, object]:
     return {"customer_id": number, "tenure months": number, "plan": plan, "city_tier": "2"}
 
 
-def register(folder: Path, settings: Settings, *, steeper: float = 1.0) -> tuple[Version, Bundle]:
-    """A version whose scores are its own."""
+def register(
+    folder: Path, settings: Settings, *, steeper: float = 1.0, layers: int = 0
+) -> tuple[Version, Bundle]:
+    """A version whose scores are its own, or that takes its time."""
     tenure = COLUMNS[0].model_copy(update={"maximum": COLUMNS[0].maximum / steeper})
-    bundle = make_bundle([tenure, *COLUMNS[1:3], PLAN, COLUMNS[4]], name=folder.name, candidate="torch")
-    written = write_bundle(bundle, folder / f"bundle-{steeper}")
+    columns = [tenure, *COLUMNS[1:3], PLAN, COLUMNS[4]]
+    bundle = make_bundle(columns, layers, name=folder.name, candidate="torch")
+    mark = steeper + layers
+    written = write_bundle(bundle, folder / f"bundle-{mark}")
     plain = {"candidates": (CandidateRun("torch", {}),), "files": (), "bundle": written}
-    return record(make_comparison(folder, steeper, **plain), settings).version, bundle
+    return record(make_comparison(folder, mark, **plain), settings).version, bundle
 
 
 @contextmanager
@@ -201,6 +206,52 @@ def answers(port: int) -> bool:
 def workers_of(pid: int) -> list[str]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [one for one in children if "spawn_main" in Path(f"/proc/{one}/cmdline").read_text()]
+
+
+@pytest.mark.load
+def test_a_worker_that_is_killed_under_load_takes_nobody_along_who_asks_another(tmp_path, settings):
+    version, bundle = register(tmp_path, settings)
+    make_champion(settings.mlflow_uri, version)
+    expected = {version.model_version: scores_of(bundle)}
+    with served(settings, version.name, tmp_path / "log", "--workers", "2") as (process, port):
+        until(lambda: answers(port) and len(workers_of(process.pid)) == 2)
+        with Load(port, bodies(), expected) as load:
+            until(lambda: load.answered > 2000)
+            victim, survivor = sorted(workers_of(process.pid), key=sockets_of)
+            os.kill(int(victim), signal.SIGKILL)
+            until(lambda: not Path(f"/proc/{victim}/fd").exists() or not sockets_of(victim))
+            before, left = load.answered, load.closed
+            until(lambda: load.answered > before + 2000)
+            until(lambda: len({*workers_of(process.pid)} - {victim}) == 2)
+            assert survivor in workers_of(process.pid)
+            assert load.closed == left < load.connections
+        until(lambda: answers(port))
+    assert [one for one in load.wrong if not one.startswith("half an answer")] == []
+
+
+def sockets_of(pid: str) -> int:
+    """How many sockets a process has open."""
+    held = [str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()]
+    return sum(one.startswith("socket:") for one in held)
+
+
+def test_a_canary_whose_graph_is_slow_ends_by_the_time_it_takes(tmp_path, settings):
+    (old, _), (new, _) = register(tmp_path, settings), register(tmp_path, settings, layers=400)
+    make_champion(settings.mlflow_uri, old)
+    where = {"data_dir": settings.data_dir, "tracking_uri": settings.tracking_uri}
+    churnops("canary", "start", old.name, "--version", new.number, "--share", 0.9, **where)
+    with (
+        served(settings, old.name, tmp_path / "log") as (_, port),
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client,
+    ):
+        answered: Counter[str] = Counter()
+        while "stopped" not in client.get("/readyz").json()["trial"]:
+            answer = client.post("/v1/score", json={"customers": [customer(answered.total() % 72)]})
+            answered[answer.json()["scores"][0]["model_version"]] += 1
+            assert answered.total() < 3000
+        assert "stopped: latency" in ready(port)["trial"]
+        assert events(port)["canary_stop"] == 1
+    assert answered[new.model_version] > 256  # as many as tell what is usual
 
 
 def test_a_killed_server_starts_again_on_the_last_good_model_and_its_stopped_canary(tmp_path, settings):

@@ -49,6 +49,12 @@ class Place:
         cache = Cache(self.settings.data_dir / "serving" / self.name)
         return Follower(self.name, "champion", registry_at(uri or self.settings.mlflow_uri), cache)
 
+    def trying(self) -> Follower:
+        """A server that has begun the trial that was ordered."""
+        server = self.follower()
+        server.look()
+        return server
+
     def start(self, version: Version, share: float = 0.5, *, shadow: bool = False) -> None:
         order = trials.Order(self.name, version.number, share, shadow)
         trials.start(order, self.settings, at=NOON, actor="anna")
@@ -222,7 +228,7 @@ def test_a_canary_answers_the_same_share_of_the_customers_ever_again(place):
     old, new = place.register(), place.register(steeper(1.01))
     place.promote(old)
     place.start(new, 0.3)
-    server = place.follower()
+    server = place.trying()
     by = {one: ask(server, one)[0]["model_version"] for one in range(1000)}
     assert set(by.values()) == {old.model_version, new.model_version}
     assert 250 < list(by.values()).count(new.model_version) < 350
@@ -242,7 +248,7 @@ def test_a_harmful_canary_stops_and_stays_stopped(place, columns, why):
     old, new = place.register(), place.register(*columns)
     place.promote(old)
     place.start(new)
-    server = place.follower()
+    server = place.trying()
     trial = server.models.trial
     answers = [ask(server, one)[0]["model_version"] for one in range(1000)]  # none is an error
     assert (new.model_version in answers) == (why != "errors")
@@ -251,7 +257,7 @@ def test_a_harmful_canary_stops_and_stays_stopped(place, columns, why):
     assert server.models.counts["canary_stop"] == 1
     assert {ask(server, one)[0]["model_version"] for one in range(100)} == {old.model_version}
     assert why in trials.status(place.name, place.settings)[1]
-    again = place.follower()
+    again = place.trying()
     assert again.models.trial is None
     assert why in again.models.state["trial"]
 
@@ -260,7 +266,7 @@ def test_a_canary_is_stopped_by_hand_and_begun_again(place):
     old, new = place.register(), place.register(steeper(1.01))
     place.promote(old)
     place.start(new)
-    server = place.follower()
+    server = place.trying()
     assert server.models.trial
     trials.stop(place.name, place.settings, at=NOON, actor="anna")
     server.look()
@@ -283,14 +289,14 @@ def test_a_canary_is_stopped_by_hand_and_begun_again(place):
 def test_how_a_test_stands_is_taken_up_after_a_restart(place):
     place.promote(place.register())
     place.start(place.register(*failing()))
-    server = place.follower()
+    server = place.trying()
     trial = server.models.trial
     for one in range(4):
         ask(server, one)
     server.close()
     stood = trial._test.log_wealth_KL
     assert stood.any()
-    again = place.follower()
+    again = place.trying()
     assert (again.models.trial._test.log_wealth_KL == stood).all()
     again.close()
 
@@ -299,7 +305,7 @@ def test_a_shadow_only_watches_and_its_differences_are_reported(place):
     old, new = place.register(), place.register(steeper(40))
     place.promote(old)
     place.start(new, 1.0, shadow=True)
-    server = place.follower()
+    server = place.trying()
     answers = [row for _ in range(10) for row in ask(server, *range(5))]
     answers += [row for one in range(20) for row in ask(server, one)]
     assert {row["model_version"] for row in answers} == {old.model_version}
@@ -320,7 +326,7 @@ def test_a_shadow_only_watches_and_its_differences_are_reported(place):
 def test_a_shadow_that_cannot_score_is_counted(place):
     place.promote(place.register())
     place.start(place.register(*failing()), 1.0, shadow=True)
-    server = place.follower()
+    server = place.trying()
     ask(server, 1, 2)
     server.close()
     assert trials.report(place.name, place.settings)[1].failures == 2

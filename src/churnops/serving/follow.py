@@ -24,7 +24,8 @@ class Follower:
     def __init__(self, name: str, alias: str, registry: Registry, cache: Cache) -> None:
         """Take up the version that holds the alias, or the last good one where that cannot be had.
 
-        Raises RegistryError, StorageError or BundleError where there is neither.
+        No trial has begun: see `start`. Raises RegistryError, StorageError or BundleError where there is
+        neither.
         """
         self._name, self._alias, self._registry, self._cache = name, alias, registry, cache
         self._log = structlog.get_logger()
@@ -40,10 +41,11 @@ class Follower:
             last = cache.make(cache.bundle(registered, registry), frozenset())
             cache.keep(last)
         self.models = Models(last)
-        self.look()
+        self._follow_alias()
 
     def start(self) -> None:
-        """Look every few seconds, in a thread of its own, until `close`."""
+        """Begin the trial that is ordered; look every few seconds, in a thread of its own, until `close`."""
+        self.look()
         self._thread.start()
 
     def close(self) -> None:
@@ -57,18 +59,9 @@ class Follower:
 
     def look(self) -> None:
         """Ask the registry once, and do what it says; whatever is wrong, the current model goes on."""
-        try:
-            standing = self._registry.standing(self._name)
-            number = self._holder(standing)
-        except ChurnopsError as error:
-            self.models.count("registry_failure")
-            self._tell("registry", f"not followed, serving the last good model: {error}")
+        standing = self._follow_alias()
+        if standing is None:
             return
-        self._tell("registry", "followed")
-        if number == self._number:
-            self._tell("refused", "")
-        else:
-            self._change_to(number)
         try:
             self._follow_trial(standing)
         except OSError as error:
@@ -77,6 +70,22 @@ class Follower:
     def _keep_looking(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
             self.look()
+
+    def _follow_alias(self) -> Standing | None:
+        """What the registry says, once the model that it names was taken up; None where it says nothing."""
+        try:
+            standing = self._registry.standing(self._name)
+            number = self._holder(standing)
+        except ChurnopsError as error:
+            self.models.count("registry_failure")
+            self._tell("registry", f"not followed, serving the last good model: {error}")
+            return None
+        self._tell("registry", "followed")
+        if number == self._number:
+            self._tell("refused", "")
+        else:
+            self._change_to(number)
+        return standing
 
     def _holder(self, standing: Standing) -> int:
         try:

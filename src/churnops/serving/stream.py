@@ -52,6 +52,7 @@ def stream_routes(models: Models) -> APIRouter:
         openapi_extra={"requestBody": {"required": True, "content": {ARROW: _BINARY}}},
         responses={
             200: {"content": {ARROW: _BINARY}, "description": "An Arrow IPC stream of scores"},
+            413: {"model": Faults, "description": "The first batch is too large"},
             415: {"model": Faults, "description": "No Arrow IPC stream"},
             422: {"model": Faults, "description": "What is wrong with the schema or with the first batch"},
         },
