@@ -7,7 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from builders import COLUMNS
+from builders import COLUMNS, make_bundle
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -170,3 +170,18 @@ def test_tensors_of_every_kind_give_that_score_too(client, customers):
         answer = client.post("/v2/models/tiny/infer", content=content, headers=headers)
         assert answer.status_code == 200, answer.text
         assert answer.json()["outputs"][0]["data"] == expected
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_a_column_that_only_the_model_before_took_may_still_be_sent(tiny_bundle, form):
+    content_type, encoded = _FORMS[form]
+    gone = COLUMNS[1].name
+    bundle = make_bundle([column for column in COLUMNS if column.name != gone])
+    served = Served(bundle, names=frozenset(column.name for column in COLUMNS))
+    rows = [{column.name: tiny_bundle.manifest.example[column.name] for column in COLUMNS}] * 2
+    with TestClient(create_app(Models(served))) as client:
+        answer = client.post("/invocations", content=encoded(rows), headers={"content-type": content_type})
+    if form == "CSV":  # without a header it is the columns of the model and no others
+        assert answer.status_code == 422
+    else:
+        assert _said(answer) == pytest.approx(bundle.score_rows(rows).tolist(), abs=1e-6)

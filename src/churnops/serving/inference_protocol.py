@@ -95,7 +95,7 @@ def _infer(served: Served, body: bytes, json_bytes: str | None) -> Response:
     if unknown:
         wanted = f"there is no output '{unknown[0]}': {', '.join(_OUTPUTS)}"
         return _json(400, {"error": wanted})
-    rows = rows_of(served.bundle, request, blobs)
+    rows = rows_of(served.asked, request, blobs)
     parts = rows if isinstance(rows, Refusal) else scored(served, rows)
     if isinstance(parts, Refusal):
         return _refused(parts)

@@ -69,6 +69,8 @@ class Served:
         """The columns that callers may send."""
         ignored = (*self.manifest.ignored_columns, *sorted(names - known))
         asked = self.manifest.model_copy(update={"ignored_columns": ignored})
+        self.asked = replace(bundle, manifest=asked)
+        """The bundle by which requests are read: what else callers may send is ignored there."""
         self._reader = RequestReader(asked)
         self._quick = QuickReader.of(asked, bundle.categories)
         self.note: Note = unheard

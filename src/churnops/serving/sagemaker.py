@@ -115,11 +115,11 @@ def _read(served: Served, body: bytes, sent: Media) -> Rows | Refusal:
             return read_json_lines(served, body)
         case "text/csv":
             is_part = os.environ.get("SAGEMAKER_BATCH", "").lower() == "true"
-            return read_csv(served.bundle, body, has_header=sent.has_header, is_part=is_part)
+            return read_csv(served.asked, body, has_header=sent.has_header, is_part=is_part)
     from churnops.serving.arrow_rows import read_arrow, read_parquet  # Arrow takes 60 MB
 
     read = read_parquet if sent.name == PARQUET else read_arrow
-    return read(served.bundle, body)
+    return read(served.asked, body)
 
 
 def _written(served: Served, parts: Parts, wanted: Media) -> bytes:

@@ -128,14 +128,14 @@ def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.Reco
         validate,
     )
 
-    _raise(refused_schema(served.manifest, stream.schema), 0)
+    _raise(refused_schema(served.asked.manifest, stream.schema), 0)
     start, schema = 0, answer_schema(stream.schema)
     try:
         for batch in stream:
             validate(batch)
             for first in range(0, batch.num_rows, PIECE_ROWS):
                 piece = batch.slice(first, PIECE_ROWS)
-                rows = _raise(rows_of(served.bundle, piece), start)
+                rows = _raise(rows_of(served.asked, piece), start)
                 scores = _raise(checked(served.score(rows)), start)
                 served.note(served.manifest, rows, scores)
                 yield answered(served, schema, piece, scores)
