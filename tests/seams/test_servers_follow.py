@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 import pytest
 from builders import COLUMNS, make_bundle
 from comparisons import NOON, make_comparison
+from fastapi.testclient import TestClient
+from served import ARROW, arrow
 
 from churnops.bundle.bundle import read_bundle, write_bundle
 from churnops.config import Settings
@@ -17,8 +20,11 @@ from churnops.registry.aliases import Version, make_champion
 from churnops.registry.audit_log import verify
 from churnops.registry.tracking import CandidateRun, record
 from churnops.serving import follow
+from churnops.serving.app import create_app
 from churnops.serving.cache import Cache
 from churnops.serving.follow import Follower
+from churnops.serving.metrics import ROWS, Meter
+from churnops.serving.model import Served
 from churnops.serving.registered import registry_at
 
 GOOD = {"tenure months": 12, "spend.30d": 35, "class": 1, '1st "plan"': "pro", "city_tier": "2"}
@@ -321,6 +327,111 @@ def test_a_shadow_only_watches_and_its_differences_are_reported(place):
         json.loads(line)["prediction_id"] for line in written.splitlines()
     }
     assert "customer" not in written
+
+
+def _csv(customers, *, header=True):
+    lines = [
+        ",".join(f'"{name}"'.replace('"1st "plan""', '"1st ""plan"""') for name in customers[0])
+    ] * header
+    return "\n".join([*lines, *(",".join(map(str, one.values())) for one in customers)]).encode()
+
+
+FORMS = {
+    "application/json": lambda customers: json.dumps(customers).encode(),
+    "application/jsonlines": lambda customers: b"\n".join(json.dumps(one).encode() for one in customers),
+    "text/csv; header=present": _csv,
+    ARROW: lambda customers: arrow(pa.Table.from_pylist(customers)),
+}
+
+
+def invoke(client, content_type, customers):
+    content = FORMS[content_type](customers)
+    headers = {"content-type": content_type, "accept": "application/json"}
+    return client.post("/invocations", content=content, headers=headers).json()["scores"]
+
+
+def infer(client, customers, version=""):
+    kinds = {float: "FP64", int: "FP64", str: "BYTES"}
+    inputs = [
+        {"name": name, "shape": [len(customers)], "datatype": kinds[type(value)]}
+        | {"data": [one[name] for one in customers]}
+        for name, value in customers[0].items()
+    ]
+    path = f"/v2/models/{client.get('/v1/model').json()['name']}{version}/infer"
+    return client.post(path, json={"inputs": inputs}).json()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_canary_answers_the_same_customers_in_every_form(place, form):
+    old, new = place.register(), place.register(steeper(1.01))
+    place.promote(old)
+    place.start(new, 0.5)
+    server = place.trying()
+    customers = [GOOD | {"customer_id": one} for one in range(40)]
+    with TestClient(create_app(server.models)) as client:
+        theirs = [invoke(client, form, [one])[0]["model_version"] for one in customers]
+        together = invoke(client, form, customers)
+    assert set(theirs) == {old.model_version, new.model_version}
+    assert theirs == [ask(server, one)[0]["model_version"] for one in range(40)]
+    assert {one["model_version"] for one in together} == {old.model_version}
+    server.close()
+
+
+def test_a_csv_is_for_the_current_model_where_the_other_has_other_columns(place):
+    old, new = place.register(), place.register(drop=["class"])
+    place.promote(old)
+    place.start(new, 0.9)
+    server = place.trying()
+    customers = [GOOD | {"customer_id": one} for one in range(20)]
+    with TestClient(create_app(server.models)) as client:
+        given = [invoke(client, "text/csv; header=present", [one])[0] for one in customers]
+    assert {one["model_version"] for one in given} == {old.model_version}
+    assert server.models.counts["trial_error"] == 0
+    server.close()
+
+
+def test_tensors_are_drawn_unless_they_name_a_version(place):
+    old, new = place.register(), place.register(steeper(1.01))
+    place.promote(old)
+    place.start(new, 0.5)
+    server = place.trying()
+    with TestClient(create_app(server.models)) as client:
+        drawn = {infer(client, [GOOD])["model_version"] for _ in range(60)}
+        named = {infer(client, [GOOD], f"/versions/{old.model_version}")["model_version"] for _ in range(60)}
+    assert drawn == {old.model_version, new.model_version}
+    assert named == {old.model_version}
+    server.close()
+
+
+def test_a_shadow_watches_every_form(place):
+    old, new = place.register(), place.register(steeper(40))
+    place.promote(old)
+    place.start(new, 1.0, shadow=True)
+    server = place.trying()
+    with TestClient(create_app(server.models)) as client:
+        given = [one for form in FORMS for one in invoke(client, form, [GOOD | {"customer_id": 1}] * 3)]
+        assert {one["model_version"] for one in given} == {old.model_version}
+        infer(client, [GOOD] * 2)
+    server.close()
+    _, found = trials.report(place.name, place.settings)
+    assert (found.compared, found.failures, found.dropped) == (3 * len(FORMS) + 2, 0, 0)
+    assert found.mean_absolute == pytest.approx(abs(found.mean)) != 0
+
+
+def test_what_a_canary_answered_is_counted_as_its_own(place):
+    place.promote(place.register())
+    new = place.register(steeper(1.01))
+    place.start(new, 0.9)
+    meter = Meter()
+    cache = Cache(
+        place.settings.data_dir / "serving" / place.name,
+        make=lambda bundle, names: Served(bundle, names=names, note=meter.scored),
+    )
+    server = Follower(place.name, "champion", registry_at(place.settings.mlflow_uri), cache)
+    server.look()
+    answered = [ask(server, one)[0]["model_version"] for one in range(50)]
+    assert meter.samples()[ROWS.name, (new.model_version,)] == [answered.count(new.model_version)]
+    server.close()
 
 
 def test_a_shadow_that_cannot_score_is_counted(place):

@@ -6,16 +6,17 @@ import math
 import os
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import structlog
 
-from churnops.serving.model import Answer, Models, Served
+from churnops.serving.model import Asked, Given, Models, Scored, Served
 from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal
 from churnops.serving.sequential import SequentialTest
-from churnops.serving.trial import OK, Plan, RunningTrial, Seen, scores_by
+from churnops.serving.trial import Plan, RunningTrial, Seen, scores_by
 from churnops.writing import write_whole
 
 CUTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -59,21 +60,22 @@ class Canary(RunningTrial):
         if log_wealth_KL is not None and log_wealth_KL.shape == self._test.log_wealth_KL.shape:
             self._test.log_wealth_KL = log_wealth_KL
 
-    def answer(self, served: Served, rows: Rows, body: bytes) -> Answer | None:
+    def answer(self, served: Served, rows: Rows, asked: Asked) -> Scored | None:
         """The challenger's answer to a customer in its share."""
         ids = rows.customer_ids
         if not self.challenger.gives(rows.reasons):
             return None
         if len(ids) > 1 or not self.takes(os.urandom(8).hex() if ids[0] is None else str(ids[0])):
             return None
-        own = self.own_scores(body, rows.reasons)
-        answer = Answer(OK, self.challenger.written(*own)) if own else None
-        if answer:
+        own = self.own_scores(asked)
+        if own:
+            own = own._replace(rows=replace(own.rows, reasons=rows.reasons))
+            self.challenger.note(self.challenger.manifest, own.rows, own.scores)
             self.models.count("canary_answer")
-        self.put(Seen(served, body, answer, rows))
-        return answer
+        self.put(Seen(served, asked, rows=rows, failed=own is None))
+        return own
 
-    def watch(self, served: Served, body: bytes, answer: Answer) -> None:
+    def watch(self, served: Served, asked: Asked, given: Given) -> None:
         """Nothing: the champion's other answers tell nothing of the canary."""
 
     def compare(self, seen: Seen) -> None:
@@ -84,8 +86,8 @@ class Canary(RunningTrial):
         scores = scores_by(seen.served, seen.rows)
         others_seconds = time.perf_counter() - begun
         d_K = np.full(len(_MEASURES), np.nan)
-        d_K[0] = float(seen.answer is None and scores is not None)
-        own = seen.answer and self.challenger.read(seen.body)
+        d_K[0] = float(seen.failed and scores is not None)
+        own = None if seen.failed else seen.asked.read(self.challenger)
         if own and not isinstance(own, Refusal) and scores:
             begun = time.perf_counter()
             own_scores = scores_by(self.challenger, own)

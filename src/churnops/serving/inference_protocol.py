@@ -11,12 +11,12 @@ from fastapi import APIRouter, Request, Response
 
 from churnops import __version__
 from churnops.serving.body import read_body
-from churnops.serving.columns import scored
-from churnops.serving.model import Models, Served
+from churnops.serving.model import Asked, Models, Served, Trial
 from churnops.serving.payloads import MAX_BODY_BYTES
 from churnops.serving.request import Refusal
 from churnops.serving.tensors import Inference, Malformed, output, read_inference, rows_of
 from churnops.serving.threads import Threads
+from churnops.serving.trial import answered, watched
 
 _OUTPUTS = {"score": "FP64", "decision": "BOOL", "prediction_id": "BYTES"}
 _UNASKED = ("score", "decision")
@@ -56,7 +56,7 @@ def inference_protocol_routes(models: Models, threads: Threads) -> APIRouter:
     @router.post("/models/{name}/infer")
     @router.post("/models/{name}/versions/{version}/infer")
     async def infer(request: Request, name: str, version: str | None = None) -> Response:
-        served = models.current
+        served, trial = models.current, None if version else models.trial  # who names a version wants it
         unknown = _unknown(served, name, version)
         if unknown:
             return unknown
@@ -65,7 +65,7 @@ def inference_protocol_routes(models: Models, threads: Threads) -> APIRouter:
             return Response(status_code=400)  # nobody is left to read it
         if isinstance(body, Refusal):
             return _refused(body)
-        return await threads.run(_infer, served, body, request.headers.get(_JSON_BYTES))
+        return await threads.run(_infer, served, trial, body, request.headers.get(_JSON_BYTES))
 
     return router
 
@@ -86,7 +86,7 @@ def _described(served: Served) -> dict[str, Any]:
     }
 
 
-def _infer(served: Served, body: bytes, json_bytes: str | None) -> Response:
+def _infer(served: Served, trial: Trial | None, body: bytes, json_bytes: str | None) -> Response:
     try:
         request, blobs = read_inference(body, json_bytes)
     except Malformed as error:
@@ -95,12 +95,14 @@ def _infer(served: Served, body: bytes, json_bytes: str | None) -> Response:
     if unknown:
         wanted = f"there is no output '{unknown[0]}': {', '.join(_OUTPUTS)}"
         return _json(400, {"error": wanted})
-    rows = rows_of(served.asked, request, blobs)
-    parts = rows if isinstance(rows, Refusal) else scored(served, rows)
-    if isinstance(parts, Refusal):
-        return _refused(parts)
-    answers = [answer for part in parts for answer in served.answers(*part)]
-    return _written(served, request, answers)
+    asked = Asked(len(body), lambda model: rows_of(model.asked, request, blobs))
+    found = answered(served, trial, asked)
+    if isinstance(found, Refusal):
+        return _refused(found)
+    who, parts = found
+    answers = [answer for part in parts for answer in who.answers(*part)]
+    watched(trial, found, asked, lambda: answers)
+    return _written(who, request, answers)
 
 
 def _written(served: Served, request: Inference, answers: list[dict[str, Any]]) -> Response:

@@ -4,7 +4,7 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, get_args
@@ -19,6 +19,7 @@ from churnops.serving.payloads import Fault, Faults
 from churnops.serving.quick import QuickReader, Rows
 from churnops.serving.request import Refusal, RequestReader
 
+OK = 200
 _EXTREME = "the model has no score for numbers this extreme"
 _NEARER = "numbers near those seen in training"
 _NO_REASONS = Fault(problem="the model gives no reasons", expected="a bundle that has them: train it again")
@@ -117,7 +118,7 @@ class Served:
         if isinstance(scores, Refusal):
             return refused(scores)
         self.note(self.manifest, rows, scores)
-        return Answer(200, self.written(rows, scores))
+        return Answer(OK, self.written(rows, scores))
 
     def written(self, rows: Rows, scores: list[float]) -> bytes:
         """`Scores` as JSON."""
@@ -151,13 +152,38 @@ class Served:
         return self._reader.openapi()
 
 
+class Scored(NamedTuple):
+    """Which model answers, the customers as it reads them, and their scores."""
+
+    served: Served
+    rows: Rows
+    scores: list[float]
+
+
+class Asked(NamedTuple):
+    """One request, in whatever form it came."""
+
+    size: int
+    """Of its body, in bytes."""
+    read: Callable[[Served], Rows | Refusal]
+    """As a model reads it."""
+
+
+Given = Callable[[], Sequence[Mapping[str, Any]]]
+"""What was answered, one `CustomerScore` per customer, for who wants to know."""
+
+
 class Trial(Protocol):
     """Another model on a share of the traffic; see `serving.trial`."""
 
-    def answer(self, served: Served, rows: Rows, body: bytes) -> Answer | None:
-        """Its answer to customers that `served` read from `body`; None: `served` answers."""
+    @property
+    def challenger(self) -> Served:
+        """The other model."""
 
-    def watch(self, served: Served, body: bytes, answer: Answer) -> None:
+    def answer(self, served: Served, rows: Rows, asked: Asked) -> Scored | None:
+        """Its answer to customers that `served` read as `rows`; None: `served` answers."""
+
+    def watch(self, served: Served, asked: Asked, given: Given) -> None:
         """See how `served` answered."""
 
 
@@ -190,11 +216,24 @@ class Models:
         rows = served.read(body, n_reasons)
         if isinstance(rows, Refusal):
             return refused(rows)
-        answer = trial.answer(served, rows, body)
-        if answer is None:
-            answer = served.answered(rows, served.score(rows))
-            trial.watch(served, body, answer)
+        asked = asked_as_json(body)
+        own = trial.answer(served, rows, asked)
+        if own:
+            return Answer(OK, own.served.written(own.rows, own.scores))
+        answer = served.answered(rows, served.score(rows))
+        if answer.status == OK:
+            trial.watch(served, asked, given_as_json(answer))
         return answer
+
+
+def asked_as_json(body: bytes) -> Asked:
+    """A request whose body is our JSON."""
+    return Asked(len(body), lambda model: model.read(body))
+
+
+def given_as_json(answer: Answer) -> Given:
+    """What an answer of our JSON says."""
+    return lambda: msgspec.json.decode(answer.body)["scores"]
 
 
 def checked(score_N: np.ndarray) -> list[float] | Refusal:

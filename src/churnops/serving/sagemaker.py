@@ -8,6 +8,7 @@ import csv
 import io
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,15 +17,16 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from churnops.serving.body import read_body, refusal_response
-from churnops.serving.columns import Parts, scored
+from churnops.serving.columns import Parts
 from churnops.serving.csv_rows import read_csv
 from churnops.serving.json_rows import read_json, read_json_lines
 from churnops.serving.media import ARROW, CSV, JSON, JSON_LINES, PARQUET, Media, media, preferred
-from churnops.serving.model import Models, Served
+from churnops.serving.model import Asked, Given, Models, Served, Trial
 from churnops.serving.payloads import Fault
 from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal
 from churnops.serving.threads import Threads
+from churnops.serving.trial import answered, watched
 
 INVOCATIONS = "/invocations"
 READ = (JSON, CSV, JSON_LINES, PARQUET, ARROW)
@@ -80,7 +82,7 @@ class Invocations:
 
     async def answer(self, request: Request) -> Response:
         """Customers and scores, in the forms that the request's headers name."""
-        served = self._models.current
+        served, trial = self._models.current, self._models.trial
         if "reasons" in request.query_params:
             return _refused(422, "reasons in the query", "POST /v1/score, which tells them")
         sent = media(request.headers.get("content-type") or JSON)
@@ -96,15 +98,23 @@ class Invocations:
             return Response(status_code=400)  # nobody is left to read it
         if isinstance(body, Refusal):
             return refusal_response(body)
-        return await self._threads.run(_answer, served, body, sent, wanted)
+        asked = Asked(len(body), partial(_read, body=body, sent=sent))
+        if trial and sent.name == CSV and _names(trial.challenger) != _names(served):
+            trial = None  # without a header, what a cell means is for the current model to say
+        return await self._threads.run(_answer, served, trial, asked, wanted)
 
 
-def _answer(served: Served, body: bytes, sent: Media, wanted: Media) -> Response:
-    rows = _read(served, body, sent)
-    parts = rows if isinstance(rows, Refusal) else scored(served, rows)
-    if isinstance(parts, Refusal):
-        return refusal_response(parts)
-    return Response(_written(served, parts, wanted), media_type=wanted.name)
+def _answer(served: Served, trial: Trial | None, asked: Asked, wanted: Media) -> Response:
+    found = answered(served, trial, asked)
+    if isinstance(found, Refusal):
+        return refusal_response(found)
+    content, given = _written(*found, wanted)
+    watched(trial, found, asked, given)
+    return Response(content, media_type=wanted.name)
+
+
+def _names(served: Served) -> list[str]:
+    return [column.name for column in served.manifest.inputs]
 
 
 def _read(served: Served, body: bytes, sent: Media) -> Rows | Refusal:
@@ -122,12 +132,19 @@ def _read(served: Served, body: bytes, sent: Media) -> Rows | Refusal:
     return read(served.asked, body)
 
 
-def _written(served: Served, parts: Parts, wanted: Media) -> bytes:
+def _written(served: Served, parts: Parts, wanted: Media) -> tuple[bytes, Given]:
     if wanted.name == ARROW:
+        import pyarrow as pa
+
         from churnops.serving.arrow_rows import written
 
-        return written(served, parts)
+        content = written(served, parts)
+        return content, lambda: pa.ipc.open_stream(content).read_all().to_pylist()
     answers = [served.answers(*part) for part in parts]
+    return _as_text(answers, wanted), lambda: [*chain.from_iterable(answers)]
+
+
+def _as_text(answers: Sequence[Sequence[Mapping[str, Any]]], wanted: Media) -> bytes:
     match wanted.name:
         case "text/csv":
             return _csv([*chain.from_iterable(answers)], has_header=bool(wanted.has_header))

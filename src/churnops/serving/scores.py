@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from starlette.types import Receive
 
 from churnops.serving.body import read_body
-from churnops.serving.model import Answer, Models, refused
+from churnops.serving.model import OK, Answer, Models, asked_as_json, given_as_json, refused
 from churnops.serving.payloads import MAX_BODY_BYTES, MAX_REASONS, Fault
 from churnops.serving.request import Refusal
 from churnops.serving.threads import Threads
@@ -43,11 +43,13 @@ class Scoring:
         rows = served.read_quickly(body, n_reasons) if small and served.gives(n_reasons) else None
         if rows is None:
             return await self.threads.run(self.models.answer, served, body, n_reasons)
-        answer = trial.answer(served, rows, body) if trial else None
-        if answer is None:
-            answer = served.answered(rows, await self.together.score(served, rows))
-            if trial:
-                trial.watch(served, body, answer)
+        asked = asked_as_json(body)
+        own = trial.answer(served, rows, asked) if trial else None
+        if own:
+            return Answer(OK, own.served.written(own.rows, own.scores))
+        answer = served.answered(rows, await self.together.score(served, rows))
+        if trial and answer.status == OK:
+            trial.watch(served, asked, given_as_json(answer))
         return answer
 
 

@@ -9,25 +9,12 @@ from typing import Any
 import msgspec
 import structlog
 
-from churnops.serving.model import Answer, Models, Served
+from churnops.serving.model import Asked, Given, Models, Served
 from churnops.serving.quick import Rows
-from churnops.serving.trial import OK, Plan, RunningTrial, Seen
+from churnops.serving.trial import Plan, RunningTrial, Seen
 
 _ROTATE_BYTES = 32 << 20
 _KEPT = 4
-
-
-class _Score(msgspec.Struct):
-    score: float
-    decision: bool
-    prediction_id: str
-
-
-class _Scores(msgspec.Struct):
-    scores: list[_Score]
-
-
-_READER = msgspec.json.Decoder(_Scores)
 
 
 class Shadow(RunningTrial):
@@ -39,24 +26,24 @@ class Shadow(RunningTrial):
         self._lines: list[dict[str, object]] = []
         self._dropped = 0
 
-    def answer(self, served: Served, rows: Rows, body: bytes) -> None:
+    def answer(self, served: Served, rows: Rows, asked: Asked) -> None:
         """Nothing: a shadow never answers."""
 
-    def watch(self, served: Served, body: bytes, answer: Answer) -> None:
+    def watch(self, served: Served, asked: Asked, given: Given) -> None:
         """Let the request wait, if it is in the share."""
-        if answer.status == OK and self.takes(os.urandom(8).hex()):
-            self._dropped += not self.put(Seen(served, body, answer))
+        if self.takes(os.urandom(8).hex()):
+            self._dropped += not self.put(Seen(served, asked, given))
 
     def compare(self, seen: Seen) -> None:
         """Score the request by the challenger, too."""
-        own = self.own_scores(seen.body)
+        own = self.own_scores(seen.asked)
         models = {"champion": seen.served.model_version, "challenger": self.challenger.model_version}
         limit = self.challenger.manifest.threshold
-        given = _READER.decode(seen.answer.body).scores if seen.answer else ()
-        for row, score in zip(given, own[1] if own else [None] * len(given), strict=True):
-            line: dict[str, object] = {"prediction_id": row.prediction_id, **models, "score": row.score}
+        given = seen.given() if seen.given else ()
+        for row, score in zip(given, own.scores if own else [None] * len(given), strict=True):
+            line: dict[str, object] = {"prediction_id": row["prediction_id"], **models, "score": row["score"]}
             if score is not None:
-                line |= {"challenger_score": score, "flipped": row.decision != (score >= limit)}
+                line |= {"challenger_score": score, "flipped": row["decision"] != (score >= limit)}
             self._lines.append(line)
 
     def keep(self, *, last: bool = False) -> None:

@@ -15,14 +15,15 @@ from pydantic import Field, ValidationError
 
 from churnops.bundle.bundle import GRAPH_FAULTS
 from churnops.config import FrozenModel
-from churnops.serving.model import Answer, Models, Served, checked
+from churnops.serving.columns import Parts, scored
+from churnops.serving.model import Asked, Given, Models, Scored, Served, Trial, checked
+from churnops.serving.payloads import MAX_CUSTOMERS
 from churnops.serving.quick import Rows
 from churnops.serving.request import Refusal
 
 TAG = "churnops.trial"
 """The tag of a registered model that holds its `Plan`."""
 
-OK = 200
 _MOST_WAITING = 2000
 _MOST_WAITING_BYTES = 8 << 20
 _LOOK_SECONDS = 0.05
@@ -64,11 +65,13 @@ class Seen:
 
     served: Served
     """The current model then."""
-    body: bytes
-    answer: Answer | None = None
-    """What was answered; None where the canary had no answer, and the current model had to give one."""
+    asked: Asked
+    given: Given | None = None
+    """What the current model answered; None where the canary was to answer."""
     rows: Rows | None = None
     """The customers, as the current model read them; None where nothing but the answer is compared."""
+    failed: bool = False
+    """The canary had no answer, and the current model had to give one."""
 
 
 class RunningTrial(ABC):
@@ -83,11 +86,11 @@ class RunningTrial(ABC):
         self._thread = threading.Thread(target=self._keep_working, name="trial", daemon=True)
 
     @abstractmethod
-    def answer(self, served: Served, rows: Rows, body: bytes) -> Answer | None:
-        """The challenger's answer; None: `served` answers, which read `rows` from `body`."""
+    def answer(self, served: Served, rows: Rows, asked: Asked) -> Scored | None:
+        """The challenger's answer; None: `served` answers, which read `rows`."""
 
     @abstractmethod
-    def watch(self, served: Served, body: bytes, answer: Answer) -> None:
+    def watch(self, served: Served, asked: Asked, given: Given) -> None:
         """See how `served` answered."""
 
     @abstractmethod
@@ -113,7 +116,7 @@ class RunningTrial(ABC):
         for _ in range(len(self._waiting)):
             seen = self._waiting.popleft()
             with self._lock:
-                self._bytes -= len(seen.body)
+                self._bytes -= seen.asked.size
             self.compare(seen)
         self.keep()
 
@@ -125,29 +128,49 @@ class RunningTrial(ABC):
     def put(self, seen: Seen) -> bool:
         """Let it wait to be compared; False where too many wait already."""
         with self._lock:
-            full = len(self._waiting) >= _MOST_WAITING or self._bytes + len(seen.body) > _MOST_WAITING_BYTES
+            full = len(self._waiting) >= _MOST_WAITING or self._bytes + seen.asked.size > _MOST_WAITING_BYTES
             if full:
                 self.models.count("trial_drop")
                 return False
-            self._bytes += len(seen.body)
+            self._bytes += seen.asked.size
             self._waiting.append(seen)
             return True
 
-    def own_scores(self, body: bytes, n_reasons: int = 0) -> tuple[Rows, list[float]] | None:
+    def own_scores(self, asked: Asked) -> Scored | None:
         """What the challenger reads and scores; None where it refuses or fails, which is counted."""
-        rows = self.challenger.read(body, n_reasons)
+        rows = asked.read(self.challenger)
         scores = None if isinstance(rows, Refusal) else scores_by(self.challenger, rows)
         if isinstance(rows, Refusal) or scores is None:
             with self._lock:
                 self.models.count("trial_error")
             return None
-        return rows, scores
+        return Scored(self.challenger, rows, scores)
 
     def _keep_working(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):
             self.work()
         self.work()
         self.keep(last=True)
+
+
+def answered(served: Served, trial: Trial | None, asked: Asked) -> tuple[Served, Parts] | Refusal:
+    """Which model answers a request, in any form but ours, and the scores of its customers."""
+    rows = asked.read(served)
+    if isinstance(rows, Refusal):
+        return rows
+    own = trial.answer(served, rows, asked) if trial else None
+    if own:
+        return own.served, [(own.rows, own.scores)]
+    parts = scored(served, rows)
+    return parts if isinstance(parts, Refusal) else (served, parts)
+
+
+def watched(trial: Trial | None, found: tuple[Served, Parts], asked: Asked, given: Given) -> None:
+    """Show a trial what the current model answered, unless that is too much."""
+    served, parts = found
+    few = sum(len(scores) for _, scores in parts) <= MAX_CUSTOMERS
+    if trial and few and served is not trial.challenger:
+        trial.watch(served, asked, given)
 
 
 def scores_by(served: Served, rows: Rows) -> list[float] | None:
