@@ -45,7 +45,8 @@ class Around:
         )
         self._paths = frozenset(paths)
         self._log_ratio = log_ratio
-        self._running: dict[asyncio.Task[object], float] = {}  # and when it last went on
+        # And when each last went on, in a list of its own, which its request changes.
+        self._running: dict[asyncio.Task[object], list[float]] = {}
         self._late: set[asyncio.Task[object]] = set()
         self._sweeping = False
         meter.in_flight = self._running.__len__
@@ -64,7 +65,7 @@ class Around:
         async def receiving() -> Message:
             message = await receive()
             if not status:
-                self._moved(task)
+                moved[0] = perf_counter()
             return message
 
         async def sending(message: Message) -> None:
@@ -73,11 +74,11 @@ class Around:
                 status = message["status"]
                 safe = _HEADERS if scope["method"] == "POST" else _HEADERS_OF_GET
                 message["headers"] = (*message["headers"], *safe)
-            self._moved(task, inf)  # a caller that does not read is the connection's to end
+            moved[0] = inf  # a caller that does not read is the connection's to end
             await send(message)
-            self._moved(task)
+            moved[0] = perf_counter()
 
-        self._running[task] = begun
+        self._running[task] = moved = [begun]
         if not self._sweeping:
             self._sweep_later()
         try:
@@ -123,10 +124,6 @@ class Around:
                 caller=scope.get("churnops.caller"),
             )
 
-    def _moved(self, task: asyncio.Task[object], at: float | None = None) -> None:
-        if task in self._running:  # a thread may go on for a moment when its request has ended
-            self._running[task] = perf_counter() if at is None else at
-
     def _sweep_later(self) -> None:
         self._sweeping = True
         asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
@@ -135,7 +132,7 @@ class Around:
         # One timer for all requests: one for each costs more than the rest of this layer.
         self._sweeping = False
         oldest = perf_counter() - self.limits.answer_seconds
-        for task, moved in self._running.items():
+        for task, (moved,) in self._running.items():
             if moved < oldest and task not in self._late:
                 self._late.add(task)
                 task.cancel()
