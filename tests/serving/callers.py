@@ -106,14 +106,16 @@ class Caller:
             self._streams = None
 
 
-async def closed_loop(port: int, wire: bytes, callers: int, seconds: float) -> list[Answered]:
-    """Callers that ask again as soon as they are answered."""
+async def closed_loop(port: int, wire: bytes, callers: int, seconds: float, *, kept: bool) -> list[Answered]:
+    """Callers that ask again once they are answered, each on a connection that is `kept`, or on new ones."""
     until = time.perf_counter() + seconds
 
     async def one() -> list[Answered]:
         caller, answers = Caller(port), []
         while time.perf_counter() < until:
-            answers.append(await caller.ask(wire))
+            answers.append(await _timed(caller, wire))
+            if not kept:
+                await caller.close()
         await caller.close()
         return answers
 
@@ -132,9 +134,7 @@ async def at_rate(port: int, wire: bytes, rate: float, seconds: float, *, kept: 
 
     async def one() -> None:
         caller = free.pop() if free else Caller(port)
-        begun = time.perf_counter()
-        answer = await caller.ask(wire)
-        answers.append(replace(answer, seconds=time.perf_counter() - begun))
+        answers.append(await _timed(caller, wire))
         if kept:
             free.append(caller)
         else:
@@ -150,6 +150,13 @@ async def at_rate(port: int, wire: bytes, rate: float, seconds: float, *, kept: 
     for caller in free:
         await caller.close()
     return answers
+
+
+async def _timed(caller: Caller, wire: bytes) -> Answered:
+    """With the time that a connection takes."""
+    begun = time.perf_counter()
+    answer = await caller.ask(wire)
+    return replace(answer, seconds=time.perf_counter() - begun)
 
 
 @contextmanager
