@@ -5,20 +5,31 @@ import sys
 
 import structlog
 
+_SERVER = "uvicorn"  # of the libraries that log, the one which tells of failures that nobody else sees
+
 
 def configure(*, json: bool, level: str = "INFO") -> None:
     """Send events to standard error, as JSON lines for machines or as short text for people."""
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
     )
+    common: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=[*common, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )
+    plain = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processors=[plain, renderer], foreign_pre_chain=common)
+    )
+    server = logging.getLogger(_SERVER)
+    server.handlers = [handler]
+    server.propagate = False
+    server.setLevel(logging.ERROR)  # it warns of every caller who does not speak HTTP

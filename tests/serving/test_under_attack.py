@@ -1,14 +1,17 @@
 """A real server, and callers that mean it ill or come in crowds."""
 
 import asyncio
+import gzip
 import http.client
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 from statistics import quantiles
@@ -194,6 +197,91 @@ def test_what_is_not_http_is_refused(impatient, wire):
         answer = connection.recv(1000)
     assert answer == b"" or 400 <= int(answer[9:12]) < 500
     assert httpx2.get(f"{impatient.url}/livez").status_code == 200
+
+
+def _asked(port, *parts):
+    """All that a connection answers to what it is sent, until it is closed or falls silent."""
+    said = b""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(1.5)
+        with suppress(OSError):
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(0.05)
+            while piece := connection.recv(65_536):
+                said += piece
+    return said
+
+
+_H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
+
+
+def test_the_wish_for_another_protocol_is_not_heard_and_the_body_is_read(impatient):
+    """As the HttpClient of Java asks of every server."""
+    wire = request_bytes(BODY, headers=_H2C)
+
+    async def twice():
+        caller = Caller(impatient.port)
+        answers = [await caller.ask(wire), await caller.ask(wire)]
+        await caller.close()
+        return answers
+
+    assert [answer.status for answer in asyncio.run(twice())] == [200, 200]
+    assert _asked(impatient.port, b"GET /livez HTTP/1.1\r\n%s\r\n" % _H2C.encode())[9:12] == b"200"
+
+
+@pytest.mark.parametrize("parts", [("up", "grade"), ("", "uPgRaDe")], ids=["in two packets", "mixed case"])
+def test_a_body_never_passes_for_a_request(impatient, parts):
+    """A gateway in front has let through one request, and checked one."""
+    inner = b"GET /v1/model HTTP/1.1\r\nHost: x\r\n\r\n"
+    wire = request_bytes(inner, headers=_H2C.replace("Upgrade:", "%s:"))
+    begin, end = wire.split(b"%s")
+    said = _asked(impatient.port, begin + parts[0].encode(), parts[1].encode() + end)
+    assert said.count(b"HTTP/1.1 ") == 1
+    assert 400 <= int(said[9:12]) < 500
+
+
+@pytest.mark.parametrize("line", [b"X-A: b\r\n", b"xxxx"], ids=["many", "one without end"])
+def test_trailers_without_end_are_not_kept(impatient, line):
+    before = impatient.resident_bytes
+    with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
+        connection.settimeout(5)
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):  # noqa: PT012  # it may come at any send
+            connection.sendall(
+                b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: "
+            )
+            for _ in range(1000):
+                connection.sendall(line * 10_000)
+    assert impatient.resident_bytes < before + (20 << 20)
+
+
+@pytest.mark.parametrize(("n", "status"), [(60_000, b"200"), (70_000, b"431")])
+def test_headers_are_measured_whole(impatient, n, status):
+    said = _asked(impatient.port, b"GET /livez HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n" % (b"x" * n))
+    assert said[9:12] == status
+
+
+def test_a_compressed_body_is_named(impatient):
+    told = httpx2.post(
+        f"{impatient.url}/v1/score", content=gzip.compress(BODY), headers={"content-encoding": "gzip"}
+    )
+    assert told.status_code == 415
+    assert told.headers["accept-encoding"] == "identity"
+    assert "content-encoding" in told.json()["faults"][0]["problem"]
+
+
+def test_what_the_server_library_has_to_say_is_logged_like_the_rest(tmp_path):
+    with serving(make_bundle(), tmp_path, "") as server:
+        _asked(server.port, b"\x16\x03\x01\r\n\r\n")
+        counted = httpx2.get(f"{server.url}/metrics").text
+    assert 'cause="not_http"' in counted
+    assert "Invalid HTTP" not in server.log.read_text()
+
+
+def test_it_ends_well_when_told_to(tmp_path):
+    with serving(make_bundle(), tmp_path, "[limits]\ndrain_seconds = 2\n") as server:
+        os.kill(server.pid, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(server.pid, 0)[1]) == 0
 
 
 def test_nothing_tells_what_the_server_is_made_of(impatient):

@@ -1,6 +1,7 @@
 """`churnops serve`: a bundle behind HTTP, until told to stop."""
 
 import gc
+import signal
 import socket
 import tempfile
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from uvicorn.supervisors import Multiprocess
 
 from churnops import log
 from churnops.bundle.bundle import read_bundle
-from churnops.errors import ConfigError
+from churnops.errors import ChurnopsError, ConfigError
 from churnops.serving.app import PATHS, create_app
 from churnops.serving.cache import Cache
 from churnops.serving.connections import GuardedConnection
@@ -30,7 +31,6 @@ from churnops.serving.threads import Threads
 
 _PORTS = range(65_536)
 _BACKLOG = 2048
-_GRACE_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,22 @@ def serve(
     models = _models_of(source, shield, meter)
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(host, port))
-        url = f"http://{host}:{listener.getsockname()[1]}"
+        name = f"[{host}]" if ":" in host else host
+        url = f"http://{name}:{listener.getsockname()[1]}"
         structlog.get_logger().info("serving", url=url, model_version=models.current.model_version)
         stack.enter_context(suppress(KeyboardInterrupt))
         if meter:
             config = _config(partial(_app_of, models, shield, meter), shield)
+            signal.signal(signal.SIGTERM, _ended)  # uvicorn sends it on when everything is answered
             uvicorn.Server(config).run(sockets=[listener])
         else:
             counts = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churnops-metrics-")))
             config = _config(partial(_app_in, source, shield, counts), shield, workers)
             Multiprocess(config, sockets=[listener]).run()
+
+
+def _ended(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def _config(factory: Callable[[], ASGIApp], shield: Shield, workers: int = 1) -> uvicorn.Config:
@@ -99,7 +105,7 @@ def _config(factory: Callable[[], ASGIApp], shield: Shield, workers: int = 1) ->
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=shield.protection.limits.idle_seconds,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_graceful_shutdown=shield.protection.limits.drain_seconds,
     )
 
 
@@ -122,7 +128,11 @@ def _app_in(source: Path | Followed, shield: Shield, counts: Path) -> ASGIApp:
     """What a worker calls when it starts."""
     log.configure(json=shield.log_json)
     meter = Meter(counts)
-    return _app_of(_models_of(source, shield, meter), shield, meter)
+    try:
+        return _app_of(_models_of(source, shield, meter), shield, meter)
+    except ChurnopsError as error:  # it could be had when the parent began
+        structlog.get_logger().error("a worker cannot serve", error=str(error))
+        raise SystemExit(error.exit_code) from None
 
 
 def _app_of(models: Models, shield: Shield, meter: Meter) -> ASGIApp:

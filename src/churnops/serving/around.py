@@ -26,6 +26,7 @@ _RETRY = (b"retry-after", b"1")
 _SWEEP_SECONDS = 1.0
 _CALLER_GONE = 499  # nginx's number for it; it is sent to nobody
 
+_ENCODED = Fault(problem="the body has a content-encoding", expected="the body as it is")
 _FULL = Fault(problem="too many requests at once", expected="the same request a second later")
 
 
@@ -82,7 +83,10 @@ class Around:
         if not self._sweeping:
             self._sweep_later()
         try:
-            await self._app(scope, receiving, sending)
+            if _is_encoded(scope):
+                await refuse(sending, 415, _ENCODED, (b"accept-encoding", b"identity"))
+            else:
+                await self._app(scope, receiving, sending)
         except Overloaded:
             await refuse(sending, 503, _FULL, _RETRY)
         except asyncio.CancelledError:
@@ -138,6 +142,13 @@ class Around:
                 task.cancel()
         if self._running:
             self._sweep_later()
+
+
+def _is_encoded(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"content-encoding":
+            return bool(value.strip().lower() != b"identity")
+    return False
 
 
 def _failed(scope: Scope) -> Fault:

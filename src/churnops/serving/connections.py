@@ -1,7 +1,9 @@
 """Connections that cannot be held open, nor filled without end, nor queue more than is borne."""
 
 import asyncio
+import re
 from collections.abc import Set
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.config import Config
@@ -12,6 +14,8 @@ from churnops.serving.around import Around
 from churnops.serving.metrics import ERRORS
 
 _MAX_HEADER_BYTES = 64 << 10
+_HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
+_UPGRADE = re.compile(rb"(?i)(?<=\n)upgrade(?=[ \t]*:)")
 _SLOWEST_BYTES_PER_SECOND = 64_000
 _SWEEP_SECONDS = 1.0
 
@@ -37,6 +41,8 @@ class GuardedConnection(HttpToolsProtocol):
         self._limits = around.limits
         self._since: float | None = None  # when what is awaited was begun: a request's headers and body
         self._bytes = 0
+        self._no_body = 0  # bytes since the last one of a body: headers, what stands around chunks, trailers
+        self._header_bytes = 0
         self._in_headers = True
         self._unread, self._unread_since = 0, 0.0
 
@@ -53,25 +59,38 @@ class GuardedConnection(HttpToolsProtocol):
             self.loop.call_later(_SWEEP_SECONDS, _sweep, self._around, self.connections, self.loop)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; end a connection whose headers have no end."""
+        """Parse; end a connection whose headers or trailers have no end."""
         self._bytes += len(data)
-        super().data_received(data)
+        self._no_body += len(data)
+        super().data_received(_not_upgrading(data) if self._in_headers else data)
         if self._since and self.cycle and self.cycle.response_started and not self.cycle.response_complete:
             # A stream, which is answered as it comes: it may last, but not stand still.
             self._since, self._bytes = self.loop.time(), 0
-        if self._in_headers and self._bytes > _MAX_HEADER_BYTES:
+        if self._no_body > _MAX_HEADER_BYTES:
             self._drop("headers_too_large")
 
     def on_message_begin(self) -> None:
         """A request begins."""
         self._since = self.loop.time()
-        self._bytes = 0
+        self._bytes = self._no_body = self._header_bytes = 0
         self._in_headers = True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header is there; trailers, which come after the body, are nobody's."""
+        if self._in_headers:
+            self._header_bytes += len(name) + len(value)
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """Start to answer, or say at once that too many wait."""
+        """Start to answer, or say at once that there is too much of it, or that too many wait."""
         self._in_headers = False
+        if self._header_bytes > _MAX_HEADER_BYTES:
+            self._turn_away(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large")
+            return
+        if self.parser.should_upgrade():  # its body would not be read, and pass for the next request
+            self._turn_away(HTTPStatus.BAD_REQUEST, "upgrade")
+            return
         over = len(self.tasks) >= self._limits.in_flight <= self._unfinished()
         self.app = self._around.overloaded if over else self._around
         super().on_headers_complete()
@@ -81,10 +100,19 @@ class GuardedConnection(HttpToolsProtocol):
             not task.done() for task in self.tasks
         )  # those that are done go in the next turn of the loop
 
+    def on_body(self, body: bytes) -> None:
+        """A part of the body is there."""
+        self._no_body = 0
+        if not self.transport.is_closing():
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
         """A request is there."""
         self._since = None
-        super().on_message_complete()
+        self._no_body = 0
+        self._in_headers = True  # of the next one
+        if not self.transport.is_closing():
+            super().on_message_complete()
 
     def resume_writing(self) -> None:
         """The caller reads."""
@@ -106,10 +134,33 @@ class GuardedConnection(HttpToolsProtocol):
         if now - self._unread_since > self._limits.arrival_seconds:
             self._drop("slow_reader")
 
+    def send_400_response(self, msg: str) -> None:
+        """What came is not HTTP."""
+        self._around.meter.count(ERRORS, "not_http")
+        super().send_400_response(msg)
+
+    def _turn_away(self, status: HTTPStatus, cause: str) -> None:
+        self._around.meter.count(ERRORS, cause)
+        line = f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        self.transport.write(f"{line}content-length: 0\r\nconnection: close\r\n\r\n".encode())
+        self.transport.close()
+
     def _drop(self, cause: str) -> None:
         if not self.transport.is_closing() or self._unread:
             self._around.meter.count(ERRORS, cause)
             self.transport.abort()
+
+
+def _not_upgrading(data: bytes) -> bytes:
+    """The wish to go on in another protocol is not heard, as it need not be (RFC 9110, 7.8).
+
+    The parser would stop after the headers, with the body unread; Java's client asks it of every server.
+    """
+    if b"pgrade" not in data and b"PGRADE" not in data:
+        return data
+    end = _HEAD_ENDS.search(data)
+    head = end.end() if end else len(data)
+    return _UPGRADE.sub(b"ignored", data[:head]) + data[head:]
 
 
 def _sweep(around: Around, connections: Set[object], loop: asyncio.AbstractEventLoop) -> None:

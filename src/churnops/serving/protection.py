@@ -50,6 +50,11 @@ class Limits(FrozenModel):
 
     Longer than a proxy in front keeps it: else the proxy sends requests into what has just been closed.
     """
+    drain_seconds: _Count = 25
+    """How long requests that have begun may take once the server was told to end; then they are cut.
+
+    Less than it is given before it is killed: in Kubernetes 30.
+    """
 
 
 class Protection(FrozenModel):
