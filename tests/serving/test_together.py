@@ -7,10 +7,11 @@ import httpx2
 import numpy as np
 import pytest
 from builders import COLUMNS, make_bundle
+from trained import explained
 
 from churnops.serving.app import PATHS, create_app
 from churnops.serving.metrics import Meter
-from churnops.serving.model import Models, Served
+from churnops.serving.model import Explained, Models, Served
 from churnops.serving.protected import protected
 from churnops.serving.protection import Protection
 from churnops.serving.quick import Rows
@@ -72,10 +73,30 @@ def test_a_request_keeps_the_model_it_began_with():
         together = Together()
         rows = [old.read_quickly(b'{"customers": [{"tenure months": 0, "b": 0}]}')] * 4
         scored = [together.score(served, rows[0]) for served in (old, new, old, new)]
-        return [float(score_N[0]) for score_N in await asyncio.gather(*scored)]
+        return [float(each.score_N[0]) for each in await asyncio.gather(*scored)]
 
     assert len(set(asyncio.run(both()))) == 1
     assert old.sizes == new.sizes == [2]
+
+
+def test_reasons_at_the_same_time_are_each_ones_own():
+    served = Served(explained("logistic"))
+    bodies = [b'{"customers": [{"recency_days": %d, "plan": "pro%d"}]}' % (90 * i, i % 2) for i in range(6)]
+    asked = [served.read(body, i % 3) for i, body in enumerate(bodies)]
+
+    async def all_of_them() -> list[Explained]:
+        together = Together()
+        return await asyncio.gather(*(together.score(served, one) for one in asked))
+
+    for one, found in zip(asked, asyncio.run(all_of_them()), strict=True):
+        alone = served.explained(one)
+        assert found.score_N == pytest.approx(alone.score_N, abs=1e-7)
+        assert [len(each) for each in found.reasons] == [one.reasons] * bool(one.reasons)
+        for each, wanted in zip(found.reasons, alone.reasons, strict=True):
+            assert [reason.column for reason in each] == [reason.column for reason in wanted]
+            assert [reason.effect for reason in each] == pytest.approx(
+                [reason.effect for reason in wanted], abs=1e-6
+            )
 
 
 def test_a_caller_that_has_gone_takes_nobody_along():

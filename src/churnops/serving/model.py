@@ -14,7 +14,7 @@ import numpy as np
 
 from churnops.bundle.bundle import Bundle
 from churnops.bundle.manifest import Manifest
-from churnops.bundle.reasons import reasons
+from churnops.bundle.reasons import Reason, reasons
 from churnops.serving.payloads import Fault, Faults
 from churnops.serving.quick import QuickReader, Rows
 from churnops.serving.request import Refusal, RequestReader
@@ -81,7 +81,7 @@ class Served:
     def answer(self, body: bytes, n_reasons: int = 0) -> Answer:
         """Reads, scores and writes: the scores of every customer in the JSON `body`, or all that is wrong."""
         rows = self.read(body, n_reasons)
-        return refused(rows) if isinstance(rows, Refusal) else self.answered(rows, self.score(rows))
+        return refused(rows) if isinstance(rows, Refusal) else self.answered(rows, self.explained(rows))
 
     def read(self, body: bytes, n_reasons: int = 0) -> Rows | Refusal:
         """The customers in the JSON `body`, good in every column, or every fault."""
@@ -112,21 +112,30 @@ class Served:
         """Churn probabilities [N]; not finite where numbers are so extreme that the graph overflows."""
         return self.bundle.score(rows.numeric_NF, self.bundle.categories.fed(rows.category_NC, rows.others))
 
-    def answered(self, rows: Rows, score_N: np.ndarray) -> Answer:
+    def reasons(self, rows: Rows) -> list[tuple[Reason, ...]]:
+        """As many of each customer as `rows` ask for; empty where they ask for none."""
+        if not rows.reasons:
+            return []
+        categorical_NC = self.bundle.categories.texts(rows.category_NC, rows.others)
+        return reasons(self.bundle, rows.numeric_NF, categorical_NC, top=rows.reasons)
+
+    def explained(self, rows: Rows) -> "Explained":
+        """The scores, and the reasons if they are asked for."""
+        return Explained(self.score(rows), self.reasons(rows))
+
+    def answered(self, rows: Rows, found: "Explained") -> Answer:
         """What to say of customers that were read and scored."""
-        scores = checked(score_N)
+        scores = checked(found.score_N)
         if isinstance(scores, Refusal):
             return refused(scores)
         self.note(self.manifest, rows, scores)
-        return Answer(OK, self.written(rows, scores))
+        return Answer(OK, self.written(rows, scores, found.reasons))
 
-    def written(self, rows: Rows, scores: list[float]) -> bytes:
+    def written(self, rows: Rows, scores: list[float], found: list[tuple[Reason, ...]]) -> bytes:
         """`Scores` as JSON."""
         answers = self.answers(rows, scores)
-        if not rows.reasons or self.manifest.reasons is None:
+        if not found or self.manifest.reasons is None:
             return msgspec.json.encode({"scores": answers})
-        categorical_NC = self.bundle.categories.texts(rows.category_NC, rows.others)
-        found = reasons(self.bundle, rows.numeric_NF, categorical_NC, top=rows.reasons)
         for answer, of_customer in zip(answers, found, strict=True):
             answer["reasons"] = of_customer
         return msgspec.json.encode({"base_score": self.manifest.reasons.base_score, "scores": answers})
@@ -152,12 +161,25 @@ class Served:
         return self._reader.openapi()
 
 
+class Explained(NamedTuple):
+    """What a model says of the customers of a request, before it is looked at."""
+
+    score_N: np.ndarray
+    """Not finite where numbers are so extreme that the graph overflows."""
+    reasons: list[tuple[Reason, ...]]
+    """Empty where nobody asked."""
+
+
 class Scored(NamedTuple):
     """Which model answers, the customers as it reads them, and their scores."""
 
     served: Served
     rows: Rows
     scores: list[float]
+
+    def as_json(self) -> Answer:
+        """The answer, with as many reasons as the rows ask for."""
+        return Answer(OK, self.served.written(self.rows, self.scores, self.served.reasons(self.rows)))
 
 
 class Asked(NamedTuple):
@@ -219,8 +241,8 @@ class Models:
         asked = asked_as_json(body)
         own = trial.answer(served, rows, asked)
         if own:
-            return Answer(OK, own.served.written(own.rows, own.scores))
-        answer = served.answered(rows, served.score(rows))
+            return own.as_json()
+        answer = served.answered(rows, served.explained(rows))
         if answer.status == OK:
             trial.watch(served, asked, given_as_json(answer))
         return answer

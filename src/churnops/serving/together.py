@@ -4,10 +4,10 @@ import asyncio
 
 import numpy as np
 
-from churnops.serving.model import Served
+from churnops.serving.model import Explained, Served
 from churnops.serving.quick import Rows
 
-_Asked = tuple[Rows, asyncio.Future[np.ndarray]]
+_Asked = tuple[Rows, asyncio.Future[Explained]]
 
 
 class Together:
@@ -17,26 +17,26 @@ class Together:
     """
 
     def __init__(self) -> None:
-        self._asked: dict[Served, list[_Asked]] = {}
+        self._asked: dict[tuple[Served, int], list[_Asked]] = {}
 
-    async def score(self, served: Served, rows: Rows) -> np.ndarray:
-        """As `served.score`, for a few rows; raises what the graph raises for them."""
+    async def score(self, served: Served, rows: Rows) -> Explained:
+        """As `served.explained`, for a few rows; raises what the graph raises for them."""
         loop = asyncio.get_running_loop()
         if not self._asked:
             loop.call_soon(self._answer)
-        scored: asyncio.Future[np.ndarray] = loop.create_future()
-        self._asked.setdefault(served, []).append((rows, scored))
+        scored: asyncio.Future[Explained] = loop.create_future()
+        self._asked.setdefault((served, rows.reasons), []).append((rows, scored))
         return await scored
 
     def _answer(self) -> None:
         asked, self._asked = self._asked, {}
-        for served, requests in asked.items():
+        for (served, _), requests in asked.items():
             _score(served, requests)
 
 
 def _score(served: Served, requests: list[_Asked]) -> None:
     try:
-        score_N = served.score(joined([rows for rows, _ in requests]))
+        score_N, reasons = served.explained(joined([rows for rows, _ in requests]))
     except Exception as error:  # noqa: BLE001  # whoever asked hears of it
         if len(requests) > 1:
             for one in requests:  # so that one that makes the graph fail takes nobody along
@@ -49,12 +49,12 @@ def _score(served: Served, requests: list[_Asked]) -> None:
     for rows, scored in requests:
         last = first + len(rows)
         if not scored.done():  # its caller may have gone
-            scored.set_result(score_N[first:last])
+            scored.set_result(Explained(score_N[first:last], reasons[first:last]))
         first = last
 
 
 def joined(parts: list[Rows]) -> Rows:
-    """All rows, in their order."""
+    """All rows, in their order; each part asks for as many reasons as the first."""
     others: list[str] = []
     categories = []
     for rows in parts:
@@ -68,4 +68,5 @@ def joined(parts: list[Rows]) -> Rows:
         np.concatenate(categories),
         [customer_id for rows in parts for customer_id in rows.customer_ids],
         others,
+        parts[0].reasons,
     )
