@@ -31,7 +31,7 @@ from servers import LEVELS, NUMERIC
 
 _ROWS = 4_000
 _MANY = 1_000
-_SAMPLED = 500  # customers whom reasons compare with
+_SAMPLED = 2048  # customers whom reasons compare with
 
 
 def main() -> None:

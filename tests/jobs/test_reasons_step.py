@@ -15,8 +15,8 @@ from churnops.jobs.steps.reasons import sample_of, with_reasons
 from churnops.training.group import ALONE
 from churnops.training.rounds import Round, Rounds
 
-ROWS = make_customers(2000, seed=4)
-TRAIN = Round(np.arange(0, 2000, 2), np.arange(1, 2000, 4), np.arange(3, 2000, 4))
+ROWS = make_customers(6000, seed=4)
+TRAIN = Round(np.arange(0, 6000, 2), np.arange(1, 6000, 4), np.arange(3, 6000, 4))
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ def held(rows, numbers):
 
 
 def test_the_sample_is_of_training_rows_only():
-    numeric_SF, categorical_SC = sample_of(held(ROWS, np.arange(2000)), ALONE, seed=0)
+    numeric_SF, categorical_SC = sample_of(held(ROWS, np.arange(6000)), ALONE, seed=0)
 
     learnt = {(*n, *c) for n, c in zip(ROWS.numeric_NF[::2].tolist(), ROWS.categorical_NC[::2], strict=True)}
     drawn = [(*n, *c) for n, c in zip(numeric_SF.tolist(), categorical_SC, strict=True)]
-    assert len(drawn) == 512
+    assert len(drawn) == 2048
     assert {str(one) for one in drawn} <= {str(one) for one in learnt}
 
 
 def test_the_sample_is_the_same_whoever_holds_which_row():
     said, both = {}, Barrier(2)
-    shares = [np.arange(0, 2000, 3), np.setdiff1d(np.arange(2000), np.arange(0, 2000, 3))[::-1]]
+    shares = [np.arange(0, 6000, 3), np.setdiff1d(np.arange(6000), np.arange(0, 6000, 3))[::-1]]
 
     def drawn(rank):
         return sample_of(held(ROWS, shares[rank]), Thread(rank, said, both), seed=0)
@@ -62,7 +62,7 @@ def test_the_sample_is_the_same_whoever_holds_which_row():
     with ThreadPoolExecutor(2) as threads:
         found = [*threads.map(drawn, range(2))]
 
-    numeric_SF, categorical_SC = sample_of(held(ROWS, np.arange(2000)), ALONE, seed=0)
+    numeric_SF, categorical_SC = sample_of(held(ROWS, np.arange(6000)), ALONE, seed=0)
     for numeric, categorical in found:
         assert np.array_equal(numeric, numeric_SF, equal_nan=True)
         assert np.array_equal(categorical, categorical_SC)

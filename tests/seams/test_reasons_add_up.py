@@ -1,5 +1,7 @@
 """Base score and effects are the score, whichever model it is and whatever the customer is like."""
 
+import functools
+
 import numpy as np
 import pytest
 from customers import COLUMNS, EXTREMES, NUMBERS, VALUES, make_customers, rows_of
@@ -52,6 +54,7 @@ def test_of_bgnbd(values):
     assert _missed(_bgnbd(), rows_of(Columns(HISTORY, ()), values, [()] * len(values))) < 1e-4
 
 
+@functools.cache
 def _bgnbd():
     rng = np.random.default_rng(0)
     model = BgNbd(Parameters(r=0.8, alpha=30.0, a=0.7, b=2.5), horizon_days=90, fill=(3.0, 200.0, 30.0))

@@ -4,11 +4,13 @@ import mlflow
 import numpy as np
 import pytest
 from customers import COLUMNS, make_customers, rows_of
+from trained import bundle_around, sample
 
 from churnops.evaluation.calibration import Platt
 from churnops.evaluation.metrics import auc_of
 from churnops.export.onnx import to_onnx
 from churnops.export.parity import parity
+from churnops.jobs.steps.reasons import with_reasons
 from churnops.registry.flavours import save_flavour
 from churnops.training.dataset import Columns
 from churnops.training.group import LONE_HOST, Host
@@ -112,6 +114,19 @@ def test_the_graph_is_the_model_for_missing_unknown_and_extreme_values_too(fit, 
         assert parity(graph, rows, PLATT.apply(model.logits(rows))) < 1e-6
     assert to_onnx(model, COLUMNS, PLATT) == graph
     assert b"site-packages" not in graph
+
+
+@pytest.mark.parametrize("recipe", [QUICK, TABM], ids=["mlp", "tabm"])
+def test_its_reasons_add_up(fit, recipe):
+    model = fit(make_customers(1500), make_customers(500, seed=1), recipe)[0].model
+    bundle = with_reasons(bundle_around(to_onnx(model, COLUMNS, PLATT)), sample())
+    rows = make_customers(100, seed=3)
+
+    effects_NX = bundle.effects(rows.numeric_NF, rows.categorical_NC)
+
+    sum_N = bundle.manifest.reasons.base_score + effects_NX.sum(axis=1)
+    assert np.abs(sum_N - PLATT.apply(model.logits(rows))).max() < 1e-5
+    assert np.abs(effects_NX).max() > 0.01
 
 
 @pytest.mark.parametrize("recipe", [QUICK, TABM], ids=["mlp", "tabm"])

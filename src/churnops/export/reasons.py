@@ -1,12 +1,13 @@
 """Which columns move a score, as one graph: a customer's row in, the effect of every column on the score out.
 
 On the log-odds, where models come closest to adding up, walks from a few made-up customers give the effect of
-each column; less what customers of training have on average, it is the effect against them all. Walks over
-sums of such effects, which ask no model, carry them to the probability. docs/decisions/0010-reasons.md says
+each column, by weights that are learnt from many customers. Walks over sums of such effects, which ask no
+model, carry them to the probability; what they miss there is learnt too. docs/decisions/0010-reasons.md says
 why, from where, and how close it comes.
 
 Shapes: N customers, S of them a sample of training, F numeric and C categorical columns, D prepared inputs,
-P columns the model uses, K made-up customers, R and T customers on the way of the first and second walks.
+P columns the model uses, X of all columns, K made-up customers, R and T customers on the way of the first and
+second walks, Y = 2 R.
 """
 
 import json
@@ -15,16 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
-from onnx import ModelProto, NodeProto, TensorProto, checker, helper
+from onnx import ModelProto, TensorProto, checker
 
 from churnops.export.graph import CALIBRATED, PREPARED, Piece, constant, joined, node
+from churnops.export.learned import better_weights, sigmoid, unbiased_effects
+from churnops.export.on_way import log_odds_of, model_of, on_the_way, part, rows_for, session_of
 from churnops.export.walks import Array, Walks, walks
 
 Matrices = tuple[npt.NDArray[np.float32], npt.NDArray[np.object_]]
 """Rows as graphs take them: `numeric` [N, F] and `categorical` [N, C]."""
 
-_SCORED = 160  # rows the model scores for one customer: what an answer may cost
 _MADE_UP = 16
 _SUMMED = 1200  # sums for one customer
 _OTHERS = 32
@@ -53,28 +54,30 @@ def reasons_graph(model: bytes, sample: Matrices, *, seed: int) -> ReasonsGraph:
     names = [*said["numeric"], *said["categorical"]]
     owner_D = np.array([names.index(name) for name in said["prepared"]])
     used_P = np.unique(owner_D)
+    player_D = np.searchsorted(used_P, owner_D)
     rng = np.random.default_rng(seed)
 
-    way = walks(rng, used_P.size, rows=_SCORED, most_pairs=_MADE_UP)
-    others = made_up(sample, way.pairs, rng)
-    prepared_KD = _run(_part(graph, PREPARED, TensorProto.FLOAT), others)
-    logit_K = _run(_part(graph, CALIBRATED, TensorProto.DOUBLE), others).ravel()
-    on_way = _on_way(way, prepared_KD, np.searchsorted(used_P, owner_D))
-    begun_P = way.begun(logit_K)
-    first = _on_the_way(graph, on_way, _deltas(way, begun_P), "deltas", TensorProto.DOUBLE)
-    effect_SP = _run(first, sample, each=way.other_R.size)
-    logit_S = effect_SP.sum(axis=1) + logit_K.mean()
+    way = walks(rng, used_P.size, rows=rows_for(graph), most_pairs=_MADE_UP)
+    taken = graph.graph.input
+    prepare = model_of(graph, part(graph, PREPARED), taken, (PREPARED, TensorProto.FLOAT))
+    on_way = on_the_way(graph, way, _run(prepare, made_up(sample, way.pairs, rng)), player_D) + _log_odds(way)
+    asked = model_of(graph, on_way, taken, ("log_odds", TensorProto.DOUBLE))
+    log_odds_SR = _run(asked, sample, each=way.other_R.size)
+    wanted_SP, wanted_scores_SP = unbiased_effects(log_odds_of(graph), _run(prepare, sample), player_D, rng)
 
-    mean_P = effect_SP.mean(axis=0)
-    sums = _sums(effect_SP - mean_P, logit_S, rng)
+    weight_RP = way.weight_RP + better_weights(log_odds_SR, wanted_SP - log_odds_SR @ way.weight_RP)
+    deltas = _Deltas(weight_RP, (log_odds_SR @ weight_RP).mean(axis=0))
+    sums = _sums(deltas.effects(log_odds_SR), log_odds_SR[:, -1], rng)
+    summed_SP = sums.effects(deltas.effects(log_odds_SR))
+    rest = _rest(log_odds_SR, wanted_scores_SP - summed_SP)
+    mean_P = (summed_SP + rest.effects(log_odds_SR)).mean(axis=0)
+
     placed_PX = np.eye(len(names))[used_P]
-    tail = _deltas(way, begun_P + mean_P) + sums.piece(
-        sums.effects(effect_SP - mean_P).mean(axis=0), placed_PX
-    )
-    whole = _on_the_way(graph, on_way, tail, "effects", TensorProto.FLOAT)
+    tail = [deltas.piece(), sums.piece(placed_PX), rest.piece(placed_PX), _centred(mean_P @ placed_PX)]
+    whole = model_of(graph, on_way + joined(tail), taken, ("effects", TensorProto.FLOAT))
     checker.check_model(whole, full_check=True)
     content = bytes(whole.SerializeToString(deterministic=True))
-    return ReasonsGraph(content, float(_sigmoid(logit_S).mean()), way.other_R.size)
+    return ReasonsGraph(content, float(sigmoid(log_odds_SR[:, -1]).mean()), way.other_R.size)
 
 
 def made_up(sample: Matrices, n: int, rng: np.random.Generator) -> Matrices:
@@ -92,33 +95,87 @@ def made_up(sample: Matrices, n: int, rng: np.random.Generator) -> Matrices:
 
 
 @dataclass(frozen=True)
+class _Deltas:
+    """Effects on the log-odds, of those of all on the way."""
+
+    weight_RP: Array
+    mean_P: Array
+
+    def effects(self, log_odds_NR: Array) -> Array:
+        return np.asarray(log_odds_NR @ self.weight_RP - self.mean_P)
+
+    def piece(self) -> Piece:
+        """`log_odds` [N, R] to `deltas` [N, P]."""
+        pieces = [
+            constant("weights", self.weight_RP, np.float64),
+            constant("mean_shares", self.mean_P, np.float64),
+            node("MatMul", "log_odds weights", "shares"),
+            node("Sub", "shares mean_shares", "wide_deltas"),
+            node("Cast", "wide_deltas", "deltas", to=TensorProto.FLOAT),
+        ]
+        return joined(pieces)
+
+
+@dataclass(frozen=True)
 class _Sums:
     """Walks from customers of the sample, known by the effects of their columns, over sums of effects."""
 
     way: Walks
     offset_T: Array
     """The log-odds without the columns that had their turn."""
-    begun_P: Array
 
     def effects(self, effect_NP: Array) -> Array:
-        score_NT = _sigmoid(effect_NP @ self.way.own_RP.T + self.offset_T)
-        return np.asarray(score_NT @ self.way.weight_RP - self.begun_P)
+        return np.asarray(sigmoid(effect_NP @ self.way.own_RP.T + self.offset_T) @ self.way.weight_RP)
 
-    def piece(self, mean_P: Array, placed_PX: Array) -> Piece:
-        """`deltas` [N, P] to `effects` [N, X], by `placed_PX` columns among all; 0 on average."""
+    def piece(self, placed_PX: Array) -> Piece:
+        """`deltas` [N, P] to `sums_effects` [N, X], by `placed_PX` columns among all."""
         pieces = [
             constant("sums_own", self.way.own_RP.T, np.float32),
             constant("sums_offset", self.offset_T, np.float32),
             constant("sums_weight", self.way.weight_RP @ placed_PX, np.float32),
-            constant("sums_begun", (self.begun_P + mean_P) @ placed_PX, np.float32),
-            node("Cast", "deltas", "narrow_deltas", to=TensorProto.FLOAT),
-            node("MatMul", "narrow_deltas sums_own", "sums_of_own"),
+            node("MatMul", "deltas sums_own", "sums_of_own"),
             node("Add", "sums_of_own sums_offset", "sums"),
             node("Sigmoid", "sums", "sums_scores"),
             node("MatMul", "sums_scores sums_weight", "sums_effects"),
-            node("Sub", "sums_effects sums_begun", "effects"),
         ]
         return joined(pieces)
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What sums of effects miss, as far as log-odds and scores of those on the way tell."""
+
+    lowest: float
+    highest: float
+    """Log-odds between which this was learnt."""
+    weight_YP: Array
+
+    def effects(self, log_odds_NR: Array) -> Array:
+        return np.asarray(_told(log_odds_NR, self.lowest, self.highest) @ self.weight_YP)
+
+    def piece(self, placed_PX: Array) -> Piece:
+        """`log_odds` [N, R] to `rest_effects` [N, X]."""
+        pieces = [
+            constant("told_lowest", self.lowest, np.float64),
+            constant("told_highest", self.highest, np.float64),
+            constant("rest_weight", self.weight_YP @ placed_PX, np.float32),
+            node("Clip", "log_odds told_lowest told_highest", "told_wide"),
+            node("Cast", "told_wide", "told_log_odds", to=TensorProto.FLOAT),
+            node("Sigmoid", "told_log_odds", "told_scores"),
+            node("Concat", "told_log_odds told_scores", "told", axis=1),
+            node("MatMul", "told rest_weight", "rest_effects"),
+        ]
+        return joined(pieces)
+
+
+def _rest(log_odds_SR: Array, missed_SP: Array) -> _Rest:
+    lowest, highest = float(log_odds_SR.min()), float(log_odds_SR.max())
+    return _Rest(lowest, highest, better_weights(_told(log_odds_SR, lowest, highest), missed_SP))
+
+
+def _told(log_odds_NR: Array, lowest: float, highest: float) -> Array:
+    clipped_NR = np.clip(log_odds_NR, lowest, highest)
+    return np.hstack([clipped_NR, sigmoid(clipped_NR)])
 
 
 def _sums(effect_SP: Array, logit_S: Array, rng: np.random.Generator) -> _Sums:
@@ -126,95 +183,28 @@ def _sums(effect_SP: Array, logit_S: Array, rng: np.random.Generator) -> _Sums:
     way = walks(rng, effect_SP.shape[1], rows=_SUMMED, most_pairs=_OTHERS)
     rank_K = ((np.arange(way.pairs) + 0.5) / way.pairs * logit_S.size).astype(int)
     effect_KP = effect_SP[rng.permutation(np.argsort(logit_S, kind="stable")[rank_K])]
-    mean = logit_S.mean()
-    offset_T = mean + (~way.own_RP * effect_KP[way.other_R]).sum(axis=1)
-    return _Sums(way, offset_T, way.begun(_sigmoid(mean + effect_KP.sum(axis=1))))
+    return _Sums(way, logit_S.mean() + (~way.own_RP * effect_KP[way.other_R]).sum(axis=1))
 
 
-def _on_way(way: Walks, prepared_KD: Array, player_D: npt.NDArray[np.intp]) -> Piece:
-    """`prepared` [N, D] to `on_way` [N R, D]: the customer's own inputs where they had their turn."""
+def _log_odds(way: Walks) -> Piece:
+    """`calibrated` [N R, 1] to `log_odds` [N, R]."""
+    shape = constant("log_odds_shape", [-1, way.other_R.size], np.int64)
+    return shape + node("Reshape", f"{CALIBRATED} log_odds_shape", "log_odds")
+
+
+def _centred(mean_X: Array) -> Piece:
+    """`sums_effects` and `rest_effects` to `effects` [N, X], 0 on average."""
     pieces = [
-        constant("own", way.own_RP[:, player_D], np.bool_),
-        constant("theirs", prepared_KD[way.other_R], np.float32),
-        constant("way_axis", [1], np.int64),
-        constant("way_shape", [-1, player_D.size], np.int64),
-        node("Unsqueeze", f"{PREPARED} way_axis", "prepared_once"),
-        node("Where", "own prepared_once theirs", "ways"),
-        node("Reshape", "ways way_shape", "on_way"),
+        constant("mean_effects", mean_X, np.float32),
+        node("Add", "sums_effects rest_effects", "not_centred"),
+        node("Sub", "not_centred mean_effects", "effects"),
     ]
     return joined(pieces)
-
-
-def _deltas(way: Walks, begun_P: Array) -> Piece:
-    """`calibrated` [N R, 1] to `deltas` [N, P] in log-odds."""
-    pieces = [
-        constant("log_odds_shape", [-1, way.other_R.size], np.int64),
-        constant("weights", way.weight_RP, np.float64),
-        constant("begun", begun_P, np.float64),
-        node("Reshape", f"{CALIBRATED} log_odds_shape", "log_odds"),
-        node("MatMul", "log_odds weights", "shares"),
-        node("Sub", "shares begun", "deltas"),
-    ]
-    return joined(pieces)
-
-
-def _part(graph: ModelProto, tensor: str, kind: int) -> ModelProto:
-    """What makes `tensor` of the graph's inputs."""
-    return _model(graph, _before(graph, tensor), tensor, kind)
-
-
-def _on_the_way(graph: ModelProto, on_way: Piece, tail: Piece, output: str, kind: int) -> ModelProto:
-    """The graph, with everybody on the way in place of the customer between its preparation and its model."""
-    front = _before(graph, PREPARED)
-    names = {one.name for one in front.nodes}
-    body = Piece(
-        tuple(_rewired(one) for one in _before(graph, CALIBRATED).nodes if one.name not in names),
-        tuple(graph.graph.initializer),
-    )
-    return _model(graph, joined([front, on_way, body, tail]), output, kind)
-
-
-def _rewired(one: NodeProto) -> NodeProto:
-    copied = NodeProto()
-    copied.CopyFrom(one)
-    copied.input[:] = ["on_way" if name == PREPARED else name for name in one.input]
-    return copied
-
-
-def _before(graph: ModelProto, tensor: str) -> Piece:
-    """The nodes that `tensor` depends on, in the order they run."""
-    wanted, found = {tensor}, []
-    for one in reversed(graph.graph.node):
-        if wanted.intersection(one.output):
-            wanted.update(one.input)
-            found.append(one)
-    return Piece(tuple(reversed(found)), tuple(graph.graph.initializer))
-
-
-def _model(graph: ModelProto, whole: Piece, output: str, kind: int) -> ModelProto:
-    read = {name for one in whole.nodes for name in one.input}
-    constants = {one.name: one for one in whole.constants if one.name in read}
-    made = helper.make_graph(
-        whole.nodes,
-        "reasons",
-        graph.graph.input,
-        [helper.make_tensor_value_info(output, kind, ["N", None])],
-        list(constants.values()),
-    )
-    return helper.make_model(
-        made,
-        opset_imports=graph.opset_import,
-        ir_version=graph.ir_version,
-        producer_name=graph.producer_name,
-    )
 
 
 def _run(model: ModelProto, rows: Matrices, *, each: int = 1) -> Array:
     """The one output of `model` for all of `rows`, each of which becomes `each` on the way."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = session_of(model)
     names = [one.name for one in session.get_inputs()]
     matrices = dict(zip(("numeric", "categorical"), rows, strict=True))
     step = max(_ROWS_AT_ONCE // each, 1)
@@ -223,7 +213,3 @@ def _run(model: ModelProto, rows: Matrices, *, each: int = 1) -> Array:
         for start in range(0, len(rows[0]), step)
     ]
     return np.concatenate(parts).astype(np.float64)
-
-
-def _sigmoid(logit: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-logit)))

@@ -11,7 +11,7 @@ from churnops.export.reasons import Matrices, made_up, reasons_graph
 from churnops.jobs.steps.learning import Held
 from churnops.training.group import Group, gather_array, gather_json
 
-_SAMPLED = 512
+_SAMPLED = 2048
 _SMOKE_ROWS = 4
 
 
