@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
+from trained import explained
 
 from churnops.bundle.manifest import InputColumn
 from churnops.serving.app import create_app
@@ -115,7 +116,14 @@ def test_the_model_is_described(client, tiny_bundle):
     manifest = tiny_bundle.manifest
     assert described.pop("model_version") == manifest.model_version
     assert described.pop("content_hash") == manifest.content_hash
-    assert described == manifest.model_dump(mode="json")
+    assert described == manifest.model_dump(mode="json", exclude={"smoke"})
+
+
+def test_what_only_loading_needs_is_not_described():
+    client = TestClient(create_app(Models(Served(explained("recency")))))
+    described = client.get("/v1/model").json()
+    assert "smoke" not in described
+    assert described["reasons"].keys() == {"base_score"}
 
 
 def test_openapi_shows_the_columns_and_an_example_that_is_accepted(client):

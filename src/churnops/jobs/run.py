@@ -128,12 +128,14 @@ def _compare(plan: Plan, shop: Workshop) -> dict[str, Done]:
 
 def _publish(plan: Plan, settings: Settings, steps: dict[str, Done], ledger: Ledger) -> Result:
     """The bundle, its place in the registry, and what people read of it."""
-    for name in plan.frameworks:
-        write_bundle(
-            make_bundle(plan.config, plan.recipe, steps, candidate=name), ledger.folder / BUNDLES / name
-        )
     chosen = read_figures(steps["evaluation"])["chosen"]
-    bundle = make_bundle(plan.config, plan.recipe, steps, candidate=chosen)
+    bundles = {
+        name: make_bundle(plan.config, plan.recipe, steps, candidate=name)
+        for name in dict.fromkeys((*plan.frameworks, chosen))
+    }
+    for name in plan.frameworks:
+        write_bundle(bundles[name], ledger.folder / BUNDLES / name)
+    bundle = bundles[chosen]
     folder = write_bundle(bundle, ledger.folder / BUNDLE)
     explained = explanation_step(bundle, steps["dataset"], steps["audit"], steps["evaluation"], ledger)
     ledger.tell("registry", "started")

@@ -27,6 +27,8 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Faults, "description": "Too many customers, or too large a body"},
     422: {"model": Faults, "description": "Everything that is wrong with the request"},
 }
+_FOR_LOADING: dict[str, Any] = {"smoke": True, "reasons": {"sha256", "rows"}}
+"""What of a manifest tells callers nothing: it is for whoever loads the bundle."""
 _Reasons = Annotated[
     int, Query(ge=0, le=MAX_REASONS, description="Tell why: so many columns that move the score most.")
 ]
@@ -94,7 +96,7 @@ def _around(scoring: Scoring) -> FastAPI:
         """What the model is: its input columns, how it was made and how good it was."""
         manifest = models.current.manifest
         version = {"model_version": manifest.model_version, "content_hash": manifest.content_hash}
-        return version | manifest.model_dump(mode="json")
+        return version | manifest.model_dump(mode="json", exclude=_FOR_LOADING)
 
     api.include_router(stream_routes(models))
     api.include_router(sagemaker_routes(models, threads))
