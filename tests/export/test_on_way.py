@@ -32,7 +32,7 @@ def test_those_on_the_way_have_the_log_odds_they_have_alone(kind):
     assert found.ravel() == pytest.approx(alone, abs=1e-5)
 
 
-def test_a_linear_model_needs_one_pair_of_walks_and_a_small_one_may_take_more():
+def test_a_linear_model_needs_one_walk_and_a_small_one_may_take_more():
     rows = {kind: rows_for(onnx.load_from_string(graph_of(kind))) for kind in KINDS}
 
     assert rows["logistic"] == 1

@@ -53,7 +53,7 @@ def test_shares_add_up_to_what_changed(columns, rows, seed):
 
 @given(columns=st.integers(1, 6), seed=st.integers(0, 99))
 def test_one_pair_is_exact_where_two_columns_act_together(columns, seed):
-    way = walks(np.random.default_rng(seed), columns, rows=0, most_pairs=1)
+    way = walks(np.random.default_rng(seed), columns, rows=2 * columns, most_pairs=1)
     value = game(columns, 2, seed)
 
     assert walked(way, value) == pytest.approx(shapley(value, columns))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from churnops.export.walks import Array
 
 _PAIRS = 2  # walks there and back for each customer to learn from
-_PENALTIES = 10.0 ** np.arange(-5, 3)
+_PENALTIES = 10.0 ** np.arange(-3, 3)
 _NOTHING = 1e-9  # less than any value varies by
 
 

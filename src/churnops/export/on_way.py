@@ -64,7 +64,7 @@ def log_odds_of(graph: ModelProto) -> Callable[[Array], Array]:
 def rows_for(graph: ModelProto) -> int:
     """How many rows the model may score for one customer's reasons, by the work that one takes it.
 
-    A linear model needs no more than one pair of walks.
+    A linear model needs no more than one walk.
     """
     body = _body(graph)
     if all(one.op_type in _LINEAR for one in body):

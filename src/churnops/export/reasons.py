@@ -70,10 +70,14 @@ def reasons_graph(model: bytes, sample: Matrices, *, seed: int) -> ReasonsGraph:
     sums = _sums(deltas.effects(log_odds_SR), log_odds_SR[:, -1], rng)
     summed_SP = sums.effects(deltas.effects(log_odds_SR))
     rest = _rest(log_odds_SR, wanted_scores_SP - summed_SP)
-    mean_P = (summed_SP + rest.effects(log_odds_SR)).mean(axis=0)
 
     placed_PX = np.eye(len(names))[used_P]
-    tail = [deltas.piece(), sums.piece(placed_PX), rest.piece(placed_PX), _centred(mean_P @ placed_PX)]
+    tail = [
+        deltas.piece(),
+        sums.piece(placed_PX),
+        rest.piece(placed_PX),
+        _added(summed_SP.mean(axis=0) @ placed_PX),
+    ]
     whole = model_of(graph, on_way + joined(tail), taken, ("effects", TensorProto.FLOAT))
     checker.check_model(whole, full_check=True)
     content = bytes(whole.SerializeToString(deterministic=True))
@@ -149,33 +153,31 @@ class _Rest:
     highest: float
     """Log-odds between which this was learnt."""
     weight_YP: Array
-
-    def effects(self, log_odds_NR: Array) -> Array:
-        return np.asarray(_told(log_odds_NR, self.lowest, self.highest) @ self.weight_YP)
+    mean_P: Array
 
     def piece(self, placed_PX: Array) -> Piece:
-        """`log_odds` [N, R] to `rest_effects` [N, X]."""
+        """`log_odds` [N, R] to `rest_effects` [N, X], 0 on average."""
         pieces = [
             constant("told_lowest", self.lowest, np.float64),
             constant("told_highest", self.highest, np.float64),
-            constant("rest_weight", self.weight_YP @ placed_PX, np.float32),
-            node("Clip", "log_odds told_lowest told_highest", "told_wide"),
-            node("Cast", "told_wide", "told_log_odds", to=TensorProto.FLOAT),
+            # In 64 bits: large weights cancel, and the sum over columns must be nothing.
+            constant("rest_weight", self.weight_YP @ placed_PX, np.float64),
+            node("Clip", "log_odds told_lowest told_highest", "told_log_odds"),
             node("Sigmoid", "told_log_odds", "told_scores"),
             node("Concat", "told_log_odds told_scores", "told", axis=1),
-            node("MatMul", "told rest_weight", "rest_effects"),
+            constant("rest_mean", self.mean_P @ placed_PX, np.float64),
+            node("MatMul", "told rest_weight", "rest_shares"),
+            node("Sub", "rest_shares rest_mean", "wide_rest_effects"),
+            node("Cast", "wide_rest_effects", "rest_effects", to=TensorProto.FLOAT),
         ]
         return joined(pieces)
 
 
 def _rest(log_odds_SR: Array, missed_SP: Array) -> _Rest:
     lowest, highest = float(log_odds_SR.min()), float(log_odds_SR.max())
-    return _Rest(lowest, highest, better_weights(_told(log_odds_SR, lowest, highest), missed_SP))
-
-
-def _told(log_odds_NR: Array, lowest: float, highest: float) -> Array:
-    clipped_NR = np.clip(log_odds_NR, lowest, highest)
-    return np.hstack([clipped_NR, sigmoid(clipped_NR)])
+    told_SY = np.hstack([log_odds_SR, sigmoid(log_odds_SR)])
+    weight_YP = better_weights(told_SY, missed_SP)
+    return _Rest(lowest, highest, weight_YP, (told_SY @ weight_YP).mean(axis=0))
 
 
 def _sums(effect_SP: Array, logit_S: Array, rng: np.random.Generator) -> _Sums:
@@ -192,12 +194,12 @@ def _log_odds(way: Walks) -> Piece:
     return shape + node("Reshape", f"{CALIBRATED} log_odds_shape", "log_odds")
 
 
-def _centred(mean_X: Array) -> Piece:
-    """`sums_effects` and `rest_effects` to `effects` [N, X], 0 on average."""
+def _added(mean_X: Array) -> Piece:
+    """`sums_effects`, less their means, and `rest_effects`: `effects` [N, X]."""
     pieces = [
-        constant("mean_effects", mean_X, np.float32),
-        node("Add", "sums_effects rest_effects", "not_centred"),
-        node("Sub", "not_centred mean_effects", "effects"),
+        constant("sums_mean", mean_X, np.float32),
+        node("Sub", "sums_effects sums_mean", "centred_sums"),
+        node("Add", "centred_sums rest_effects", "effects"),
     ]
     return joined(pieces)
 

@@ -17,14 +17,14 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Walks:
-    """Fixed orders of columns; the second half are those of the first, reversed."""
+    """Fixed orders of columns; the second half are those of the first, reversed, unless there is only one."""
 
     order_WP: npt.NDArray[np.intp]
 
     @property
     def pairs(self) -> int:
         """How many other customers there are: walk w begins at number w modulo this."""
-        return len(self.order_WP) // 2
+        return max(len(self.order_WP) // 2, 1)
 
     @property
     def other_R(self) -> npt.NDArray[np.intp]:
@@ -56,12 +56,12 @@ class Walks:
         """What is subtracted from each column's share for where the walks begin [P]."""
         walks, columns = self.order_WP.shape
         begun_P = np.zeros(columns)
-        np.add.at(begun_P, self.order_WP[:, 0], np.tile(value_of_other, 2) / walks)
+        np.add.at(begun_P, self.order_WP[:, 0], np.resize(value_of_other, walks) / walks)
         return begun_P
 
 
 def walks(rng: np.random.Generator, columns: int, *, rows: int, most_pairs: int) -> Walks:
-    """As many pairs of walks as meet about `rows` customers on the way; at least one."""
-    pairs = min(max(rows // (2 * max(columns - 1, 1)), 1), most_pairs)
-    order_WP = np.array([rng.permutation(columns) for _ in range(pairs)])
-    return Walks(np.concatenate([order_WP, order_WP[:, ::-1]]))
+    """As many pairs of walks as meet about `rows` customers on the way; if that is none, one walk alone."""
+    pairs = min(rows // (2 * max(columns - 1, 1)), most_pairs)
+    order_WP = np.array([rng.permutation(columns) for _ in range(max(pairs, 1))])
+    return Walks(np.concatenate([order_WP, order_WP[:, ::-1]]) if pairs else order_WP)
