@@ -51,7 +51,7 @@ def three_largest(effects_NX: np.ndarray) -> np.ndarray:
 
 
 def microseconds(work: Callable[[], object], times: int = 200) -> float:
-    """CPU time for one of the customers asked about together: the median of some calls, the best of rounds."""
+    """CPU time for one of those asked about together: the median of some calls, the best of some rounds."""
 
     def seconds() -> float:
         start = time.process_time()
@@ -98,10 +98,8 @@ def measure(folder: Path, candidate: str, n_customers: int, n_walks: int) -> Non
         end="",
     )
     print(f"; of three {shared:.2f} the same; standard error of the reference {np.mean(errors):.4f}")
-    print(
-        f"  score {scored:.0f} us, effects {explained:.0f} us, for one of {_TOGETHER} together; made in {made:.1f} s",
-        flush=True,
-    )
+    print(f"  score {scored:.0f} us, effects {explained:.0f} us for one of {_TOGETHER} together", end="")
+    print(f"; made in {made:.1f} s", flush=True)
 
 
 def main() -> None:
