@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import ModelProto, TensorProto, checker
+from threadpoolctl import threadpool_limits
 
 from churnops.export.graph import CALIBRATED, PREPARED, Piece, constant, joined, node
 from churnops.export.learned import better_weights, sigmoid, unbiased_effects
@@ -43,6 +44,8 @@ class ReasonsGraph:
     """How many rows it scores for one customer."""
 
 
+# The sums of two threads are rounded otherwise than those of one.
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]  # threadpoolctl has no types
 def reasons_graph(model: bytes, sample: Matrices, *, seed: int) -> ReasonsGraph:
     """How the graph `model` comes from the mean score of `sample`, rows of training, to that of a customer.
 

@@ -4,7 +4,6 @@ import hashlib
 from dataclasses import replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from churnops.bundle.bundle import Bundle
 from churnops.bundle.manifest import Reasons, Smoke
@@ -34,8 +33,7 @@ def sample_of(held: Held, group: Group, *, seed: int) -> Matrices:
 def with_reasons(bundle: Bundle, sample: Matrices) -> Bundle:
     """`bundle` with the graph of reasons against `sample`, and smoke rows with their scores."""
     manifest = bundle.manifest
-    with threadpool_limits(limits=1):  # threads would round sums otherwise: it is the same on any number
-        graph = reasons_graph(bundle.model, sample, seed=manifest.seed)
+    graph = reasons_graph(bundle.model, sample, seed=manifest.seed)
     values = _smoke_values(bundle, sample)
     smoke = tuple(Smoke(values=v, score=s) for v, s in zip(values, bundle.score_rows(values), strict=True))
     reasons = Reasons(
