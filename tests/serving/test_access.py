@@ -16,8 +16,9 @@ from pydantic import ValidationError
 
 from churnops.errors import ConfigError
 from churnops.serving import access
-from churnops.serving.access import OPEN, Issuer, Keys, new_key
+from churnops.serving.access import OPEN, Keys, new_key
 from churnops.serving.app import PATHS, create_app
+from churnops.serving.issuer import Issuer
 from churnops.serving.metrics import Meter
 from churnops.serving.model import Models, Served
 from churnops.serving.protected import protected

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from churnops.serving.access import Issuer, Keys, guarded
+from churnops.serving.access import Keys, guarded
 from churnops.serving.around import Around
 from churnops.serving.metrics import PATH, Meter, exposed
 from churnops.serving.protection import Protection
+
+if TYPE_CHECKING:
+    from churnops.serving.issuer import Issuer
 
 _CORS_HEADERS = ("authorization", "content-type", "x-api-key")
 
@@ -24,8 +28,7 @@ def protected(
     """
     answering = exposed(app, meter)
     if protection.asks_who:
-        issuer = Issuer(protection.tokens) if protection.tokens else None
-        answering = guarded(answering, Keys(protection.keys, file), issuer)
+        answering = guarded(answering, Keys(protection.keys, file), _issuer(protection))
     if protection.cors_origins:
         # Outside the login: a browser asks for leave without it.
         answering = CORSMiddleware(
@@ -45,3 +48,12 @@ def protected(
         limits=protection.limits,
         log_ratio=protection.access_log_ratio,
     )
+
+
+def _issuer(protection: Protection) -> "Issuer | None":
+    if protection.tokens is None:
+        return None
+    # Here, since PyJWT takes a tenth of a second, and most servers have keys only.
+    from churnops.serving.issuer import Issuer
+
+    return Issuer(protection.tokens)
