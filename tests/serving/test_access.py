@@ -13,9 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from churnops.errors import ConfigError
-from churnops.serving import access
+from churnops.serving import access, denied
 from churnops.serving.access import OPEN, Keys, new_key
 from churnops.serving.app import PATHS, create_app
 from churnops.serving.issuer import Issuer
@@ -192,29 +193,63 @@ def test_a_token_of_the_issuer_is_answered_and_its_keys_are_fetched_once(client_
 
 
 @pytest.mark.parametrize(
-    "token",
+    ("token", "told"),
     [
-        lambda: _token(exp=time.time() - 60),
-        lambda: _token(exp=None),
-        lambda: _token(aud="another"),
-        lambda: _token(aud=None),
-        lambda: _token(iss="https://login.example.evil"),
-        lambda: _token(nbf=time.time() + 600),
-        lambda: _token(key=FOREIGN),
-        lambda: _token(kid="two"),
-        lambda: _token(key="a secret of more than thirty-two bytes", algorithm="HS256"),
-        lambda: _token(key=None, algorithm="none"),
-        lambda: _token()[:-4],
-        lambda: "a.b.c",
-        lambda: "\u00e9.b.c".encode("latin-1"),
+        (lambda: _token(exp=time.time() - 60), "has expired"),
+        (lambda: _token(exp=None), "lacks the claim 'exp'"),
+        (lambda: _token(aud="elsewhere"), "not for this service: its 'aud'"),
+        (lambda: _token(aud=None), "lacks the claim 'aud'"),
+        (lambda: _token(iss="https://login.example.evil"), "not of this service's issuer: its 'iss'"),
+        (lambda: _token(iss=None), "lacks the claim 'iss'"),
+        (lambda: _token(nbf=time.time() + 600), "not yet valid"),
+        (lambda: _token(iat=time.time() + 600), "not yet valid"),
+        (lambda: _token(jti=7), "'jti' is not text"),
+        (lambda: _token(key=FOREIGN), "signature is not that of its issuer"),
+        (lambda: _token(key=FOREIGN, exp=time.time() - 60), "signature is not that of its issuer"),
+        (lambda: _token(kid="two"), "a key its issuer does not show"),
+        (lambda: _token(key="a secret of more than thirty-two bytes", algorithm="HS256"), "not accepted"),
+        (lambda: _token(key=None, algorithm="none"), "not accepted"),
+        (lambda: _token()[:-2], "signature is not that of its issuer"),
+        (lambda: _token(exp="soon"), "cannot be read"),
+        (lambda: "a.b.c", "cannot be read"),
+        (lambda: "\u00e9.b.c".encode("latin-1"), "cannot be read"),
     ],
 )
-def test_any_other_token_is_refused(client_of, issuer, token):
+def test_any_other_token_is_refused_and_caller_and_log_are_told_why(client_of, issuer, token, told):
     token = token()
     bearer = b"Bearer " + (token if isinstance(token, bytes) else token.encode())
-    answer = _ask(client_of(tokens=_tokens(issuer)), authorization=bearer)
+    with capture_logs() as logs:
+        answer = _ask(client_of(tokens=_tokens(issuer)), authorization=bearer)
     assert answer.status_code == 401
-    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    reason = answer.json()["faults"][0]["problem"]
+    assert told in reason
+    challenge = f'Bearer realm="churnops", error="invalid_token", error_description="{reason}"'
+    assert answer.headers["www-authenticate"] == challenge
+    noted = [line for line in logs if line["event"] == "not let in"]
+    assert noted == [
+        {"event": "not let in", "log_level": "info", "status": 401, "reason": reason, "requests": 1}
+    ]
+    assert not any(str(sent) in reason for sent in ("elsewhere", "evil", "shop", token))
+
+
+def test_a_token_that_is_good_for_ever_is_answered(client_of, issuer):
+    assert _ask(client_of(tokens=_tokens(issuer)), authorization=f"Bearer {_token(exp=10**400)}").is_success
+
+
+def test_many_refusals_are_few_lines_of_the_log(client_of, monkeypatch):
+    client = client_of(keys={"web": DIGEST})
+    with capture_logs() as logs:
+        for _ in range(50):
+            _ask(client)
+            _ask(client, x_api_key="wrong")
+        monkeypatch.setattr(denied, "_TOLD_SECONDS", 0)
+        _ask(client)
+    noted = [(line["reason"], line["requests"]) for line in logs if line["event"] == "not let in"]
+    assert noted == [
+        ("nobody knows who asks", 1),
+        ("the key is not one of this service's", 1),
+        ("nobody knows who asks", 50),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -257,6 +292,12 @@ def test_a_token_is_believed_for_a_minute_but_no_longer_than_it_is_good(issuer, 
     for later, caller in [(0, "shop"), (believed - 1, "shop"), (believed + 2, None)]:
         monkeypatch.setattr(time, "time", lambda later=later: now + later)
         assert checked.believed(token) == caller
+
+
+@pytest.mark.parametrize("scope", ["a b", 'a"b', "a\\b", "a\nb", "\u00e9"])
+def test_a_scope_is_one_word_that_a_header_can_hold(issuer, scope):
+    with pytest.raises(ValidationError, match="scope"):
+        Protection(tokens=_tokens(issuer, scope=scope))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from churnops.config import load_toml
 from churnops.errors import ConfigError
-from churnops.serving.denied import Denied, deny
+from churnops.serving.denied import Denied, Refusals, deny
 from churnops.serving.protection import Protection
 
 if TYPE_CHECKING:
@@ -81,12 +81,14 @@ def _stamp(file: Path | None) -> tuple[int, int] | None:
 
 def guarded(app: ASGIApp, keys: Keys, issuer: "Issuer | None") -> ASGIApp:
     """`app`, for callers that say who they are; probes need not."""
+    refusals = Refusals()
 
     async def around(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN:
             try:
                 scope["churnops.caller"] = await _caller(scope, keys, issuer)
             except Denied as denied:
+                refusals.note(denied)
                 await deny(send, denied)
                 return
         await app(scope, receive, send)

@@ -29,7 +29,7 @@ class Tokens(FrozenModel):
     audience: str
     keys_url: Annotated[str, AfterValidator(_safe_url)]
     """The issuer's public keys: a JWKS document."""
-    scope: str = ""
+    scope: str = Field(default="", pattern=r"^[\x21\x23-\x5b\x5d-\x7e]*$")
     """What the claim `scope` (or `scp`) must hold; empty: nothing."""
 
 
