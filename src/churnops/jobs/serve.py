@@ -137,7 +137,7 @@ def _app_in(source: Path | Followed, shield: Shield, counts: Path) -> ASGIApp:
 
 def _app_of(models: Models, shield: Shield, meter: Meter) -> ASGIApp:
     meter.events = models.counts.items
-    app = create_app(models, Threads(shield.protection.limits.long_in_flight))
+    app = create_app(models, Threads(shield.protection.limits.long_in_flight), shield.protection)
     app = protected(app, meter, shield.protection, paths=PATHS, file=shield.file)
     gc.freeze()  # what is there now stays: the collector, which stops every answer, need not look at it
     return app

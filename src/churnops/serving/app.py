@@ -4,12 +4,13 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from churnops.serving.described import described
 from churnops.serving.inference_protocol import inference_protocol_routes
 from churnops.serving.model import Answer, Models, Served
 from churnops.serving.payloads import MAX_REASONS, Faults, Scores
+from churnops.serving.protection import Protection
 from churnops.serving.sagemaker import INVOCATIONS, Invocations, sagemaker_routes
 from churnops.serving.scores import Scoring
 from churnops.serving.stream import stream_routes
@@ -34,13 +35,16 @@ _Reasons = Annotated[
 ]
 
 
-def create_app(models: Models, threads: Threads | None = None) -> ASGIApp:
+def create_app(
+    models: Models, threads: Threads | None = None, protection: Protection | None = None
+) -> ASGIApp:
     """The app that answers with the current one of `models`, and does what takes long on `threads`.
 
+    It describes itself as it is behind `protection`, which `protected` puts before it.
     FastAPI does everything but what is asked all the time: the paths of scores go round it.
     """
     scoring = Scoring(models, threads or Threads())
-    around = _around(scoring)
+    around = _around(scoring, protection or Protection())
     apps: dict[str, ASGIApp] = {SCORE: _score(scoring), INVOCATIONS: Invocations(models, scoring.threads)}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +67,7 @@ def _score(scoring: Scoring) -> ASGIApp:
     return app
 
 
-def _around(scoring: Scoring) -> FastAPI:
+def _around(scoring: Scoring, protection: Protection) -> FastAPI:
     models, threads = scoring.models, scoring.threads
     api = FastAPI(title="churnops", redoc_url=None)
 
@@ -104,9 +108,9 @@ def _around(scoring: Scoring) -> FastAPI:
 
     @lru_cache(maxsize=1)
     def openapi_of(served: Served) -> dict[str, Any]:
-        described = get_openapi(title=api.title, version=served.model_version, routes=api.routes)
-        described["paths"][SCORE]["post"]["requestBody"] = served.request_body
-        return described
+        document = described(api, served.model_version, protection)
+        document["paths"][SCORE]["post"]["requestBody"] = served.request_body
+        return document
 
     api.openapi = lambda: openapi_of(models.current)  # type: ignore[method-assign]  # how FastAPI wants it
     return api
