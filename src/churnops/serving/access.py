@@ -97,16 +97,20 @@ def guarded(app: ASGIApp, keys: Keys, issuer: "Issuer | None") -> ASGIApp:
 
 
 async def _caller(scope: Scope, keys: Keys, issuer: "Issuer | None") -> str:
-    credential = b""
+    credentials = []
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, credential = value.partition(b" ")
             if scheme.lower() != b"bearer":
                 raise Denied(401, "invalid_request", "'Authorization' is of another kind")
+            credentials.append(credential)
         elif name == b"x-api-key":
-            credential = value
-    if not credential:
+            credentials.append(value)
+    if not any(credentials):
         raise Denied(401, "", "nobody knows who asks")
+    if len(credentials) > 1:  # a proxy in front may have looked at the other
+        raise Denied(401, "invalid_request", "there is more than one key or token")
+    (credential,) = credentials
     if len(credential) > _MAX_CHARACTERS:
         raise Denied(401, "invalid_token", "the key or token is too long")
     caller = keys.caller(credential)
