@@ -24,7 +24,7 @@ _MOST_BYTES = 256 << 10
 
 
 class IssuerKeys:
-    """The keys of one issuer. A key that is held is given at once, whatever else is asked for meanwhile."""
+    """The keys of one issuer. A key that is held is not waited for, but a moment where it is old."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -56,13 +56,16 @@ class IssuerKeys:
         await asyncio.wait({self._fetching}, timeout=_PATIENCE_SECONDS)
 
     async def _fetch(self) -> None:
+        log = structlog.get_logger().bind(url=self._url)
         try:
-            self._keys = await asyncio.to_thread(_read, self._url)
+            async with asyncio.timeout(_FETCH_SECONDS):  # the thread cannot end headers that trickle in
+                keys = await asyncio.to_thread(_read, self._url)
         except Exception as error:  # noqa: BLE001  # whatever an issuer sends, the log has what is wrong with it
-            problem = f"{type(error).__name__}: {error}"
-            structlog.get_logger().warning("the issuer's keys cannot be read", url=self._url, problem=problem)
-        else:
-            self._read_at = time.monotonic()
+            log.warning("the issuer's keys cannot be read", problem=repr(error))
+            return
+        if keys.keys() != self._keys.keys():
+            log.info("the issuer's keys are others", kids=[*keys])
+        self._keys, self._read_at = keys, time.monotonic()
 
 
 class _Shown(msgspec.Struct):
