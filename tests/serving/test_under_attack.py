@@ -418,10 +418,25 @@ def test_ten_thousand_malformed_bodies_are_refused_and_leave_nothing_behind(tmp_
 
 
 @pytest.mark.load
-def test_schemathesis_finds_nothing_in_what_openapi_says(tmp_path):
+@pytest.mark.parametrize(
+    ("login", "options"),
+    [("", ()), (f'[keys]\nweb = "{DIGEST}"\n', ("-H", f"X-API-Key: {KEY}"))],
+    ids=["no login", "login"],
+)
+def test_schemathesis_finds_nothing_in_what_openapi_says(tmp_path, login, options):
     checks = "not_a_server_error,content_type_conformance,response_schema_conformance,status_code_conformance"
-    with serving(make_bundle(), tmp_path, "access_log_ratio = 0\n") as server:
-        command = [SCHEMATHESIS, "run", f"{server.url}/openapi.json", "--checks", checks, "-n", "200"]
+    checks += ",ignored_auth"
+    with serving(make_bundle(), tmp_path, f"access_log_ratio = 0\n{login}") as server:
+        command = [
+            SCHEMATHESIS,
+            "run",
+            f"{server.url}/openapi.json",
+            *options,
+            "--checks",
+            checks,
+            "-n",
+            "200",
+        ]
         done = subprocess.run(
             command,
             capture_output=True,
