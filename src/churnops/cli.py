@@ -285,10 +285,14 @@ def score(
         bool,
         typer.Option("--published", help="Only score features that the lake has, made from its newest."),
     ] = False,
+    reasons: Annotated[
+        int, typer.Option(min=0, max=100, help="How many reasons to write beside each score.", metavar="K")
+    ] = 0,
+    processes: Annotated[int | None, typer.Option(min=1, help="[default: one for each core]")] = None,
     engine: EngineName = None,
     master: Master = None,
 ) -> None:
-    """Score everybody asked about on one day, the likeliest first."""
+    """Score everybody asked about on one day, the likeliest first. Killed, it goes on where it was."""
     from churnops.jobs.score import Request, score
     from churnops.progress import shown
 
@@ -300,6 +304,8 @@ def score(
         customers=customers,
         published=published,
         to=out,
+        reasons=reasons,
+        processes=processes,
     )
     with shown() as tell:
         scored = score(request, _settings(engine, master), tell)

@@ -9,9 +9,28 @@ from typing import NoReturn
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 
 Tell = Callable[[str, str], None]
 """Told a step's name and what it is doing: `started`, `done`, `kept`, or anything in between."""
+
+_TENTHS = 10
+
+
+class Share(str):
+    """What a long step is doing, and which share of it is done: a bar on a terminal, a line for each tenth
+    anywhere else."""
+
+    __slots__ = ("done",)
+
+    def __new__(cls, what: str, done: float) -> "Share":
+        share = super().__new__(cls, what)
+        share.done = done
+        return share
+
+    done: float
+    """0 to 1."""
 
 
 @contextmanager
@@ -45,6 +64,7 @@ def shown() -> Iterator[Tell]:
     """A `Tell` that writes to standard error; an epoch overwrites the one before on a terminal."""
     console = Console(stderr=True, highlight=False)
     started: dict[str, float] = {}
+    tenths: dict[str, int] = {}
 
     def line(step: str, what: str) -> str:
         if what == "done":
@@ -55,6 +75,10 @@ def shown() -> Iterator[Tell]:
 
         def plain(step: str, what: str) -> None:
             started.setdefault(step, time.perf_counter())
+            if isinstance(what, Share):
+                before, tenths[step] = tenths.get(step, 0), int(what.done * _TENTHS)
+                if tenths[step] == before:
+                    return
             sys.stderr.write(line(step, what) + "\n")
             sys.stderr.flush()
 
@@ -66,7 +90,17 @@ def shown() -> Iterator[Tell]:
             started.setdefault(step, time.perf_counter())
             if what in ("done", "kept"):
                 console.print(escape(line(step, what)))
+            elif isinstance(what, Share):
+                status.update(_bar(step, what))
             else:
                 status.update(escape(line(step, what)))
 
         yield live
+
+
+def _bar(step: str, what: Share) -> Table:
+    row = Table.grid(padding=(0, 1))
+    row.add_row(
+        f"{escape(step):<24}", ProgressBar(1.0, what.done, width=24), f"{what.done:4.0%}", escape(what)
+    )
+    return row

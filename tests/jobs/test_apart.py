@@ -64,7 +64,7 @@ def test_its_errors_are_raised_here(work, error, message):
 
 
 def test_a_killed_process_is_told():
-    with pytest.raises(ChurnopsError, match="ended by signal 9 while it was training"):
+    with pytest.raises(ChurnopsError, match="ended by signal 9 while it worked"):
         apart(die, signal.SIGKILL, lambda *_: None)
 
 

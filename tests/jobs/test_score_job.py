@@ -3,6 +3,8 @@
 import datetime as dt
 import re
 
+import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from builders import make_bundle
@@ -10,12 +12,15 @@ from builders import make_bundle
 from churnops.bundle.bundle import write_bundle
 from churnops.bundle.manifest import InputColumn
 from churnops.config import Settings
+from churnops.contracts.tables import INSTANT
 from churnops.data_config import DataConfig
 from churnops.errors import BundleError, ConfigError
 from churnops.features.definitions import declared, feature_hash, taken
 from churnops.jobs.score import Request, score
 from churnops.jobs.steps.cleaning import clean_step
 from churnops.jobs.steps.workshop import working
+from churnops.lake.lake import Lake
+from churnops.storage import Storage
 
 CONFIG = DataConfig.model_validate(
     {
@@ -131,5 +136,65 @@ def test_a_column_the_model_does_not_take_may_be_missing_today(tmp_path):
 def test_an_unknown_ending_is_refused_before_any_work(scored, tmp_path):
     with pytest.raises(ConfigError, match=re.escape(".parquet or .csv")):
         scored(["recency_days"], to=str(tmp_path / "scores.xlsx"))
+
+    assert not (tmp_path / "var").exists()
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Scores 60 customers of whom three at a time bought on the same day; where the scores were written."""
+    lines = [f"c{(i * 7) % 60:02},2024-01-{1 + ((i * 7) % 60) // 3:02},10,0" for i in range(60)]
+    (tmp_path / "orders.csv").write_text("\n".join(["customer,day,paid,discount", *lines, ""]))
+    folder = write_bundle(bundle_of(["recency_days"]), tmp_path / "bundle")
+
+    def run(to):
+        request = Request(CONFIG, dt.datetime(2024, 3, 1), bundle=str(folder), to=str(to))
+        settings = Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path))
+        return score(request, settings, lambda *_: None).path
+
+    return run
+
+
+def test_the_file_has_the_likeliest_first_and_equals_by_customer_and_the_lake_the_order_of_features(
+    many, tmp_path
+):
+    ranked = pq.read_table(many(tmp_path / "scores.parquet"))
+    assert ranked["rank"].to_pylist() == list(range(1, 61))
+    pairs = list(
+        zip([-score for score in ranked["score"].to_pylist()], ranked["customer_id"].to_pylist(), strict=True)
+    )
+    assert pairs == sorted(pairs)
+    assert len(set(ranked["score"].to_pylist())) == 20
+
+    lake = Lake(Storage(str(tmp_path / "var" / "lake")))
+    (dataset,) = (name for name in lake.datasets() if "/scores/" in name)
+    lake.fetch(lake.version(dataset), tmp_path / "back")
+    published = pq.read_table(tmp_path / "back" / "scores.parquet")
+    assert published["customer_id"].to_pylist() == [f"c{i:02}" for i in range(60)]
+    assert ranked.drop_columns("rank").sort_by("customer_id").cast(published.schema).equals(published)
+
+
+def test_csv_holds_the_same_as_parquet(many, tmp_path):
+    in_parquet, in_csv = pq.read_table(many(tmp_path / "scores.parquet")), many(tmp_path / "scores.csv")
+    options = pa.csv.ConvertOptions(column_types={"customer_id": pa.string(), "as_of": INSTANT})
+    read = pa.csv.read_csv(in_csv, convert_options=options)
+    assert read.equals(in_parquet.cast(read.schema))
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(many, tmp_path, name):
+    (tmp_path / name / "in the way").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError) as caught:
+        many(tmp_path / name)
+    assert caught.value.filename == str(tmp_path / name)
+
+
+def test_reasons_of_a_bundle_that_gives_none_are_refused_before_any_work(tmp_path):
+    folder = write_bundle(bundle_of(["recency_days"]), tmp_path / "bundle")
+    settings = Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path))
+    with pytest.raises(BundleError, match="gives no reasons"):
+        score(
+            Request(CONFIG, dt.datetime(2024, 3, 1), bundle=str(folder), reasons=3), settings, lambda *_: None
+        )
 
     assert not (tmp_path / "var").exists()

@@ -3,21 +3,17 @@
 import datetime as dt
 import resource
 import signal
-from pathlib import Path
-from uuid import UUID
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from builders import COLUMNS, make_bundle
+from scored import scored_in
 
 from churnops.bundle.manifest import InputColumn
 from churnops.contracts.table import check
 from churnops.contracts.tables import INSTANT, SCORES
-from churnops.errors import ConfigError, ContractError, SourceError
-from churnops.scoring.batch import export_scores, score_table
+from churnops.errors import BundleError, ContractError, SourceError
 
 JUNE = dt.datetime.fromisoformat("2024-06-01")
 JULY = dt.datetime.fromisoformat("2024-07-01")
@@ -44,9 +40,8 @@ def scored(tiny_bundle, tmp_path):
 
     def run(table: pa.Table, **options) -> pa.Table:
         pq.write_table(table, tmp_path / "inputs.parquet")
-        to = tmp_path / "scores.parquet"
-        assert score_table(tiny_bundle, tmp_path / "inputs.parquet", to, **options) == table.num_rows
-        found = pq.read_table(to)
+        found = scored_in(tmp_path / "scores", tiny_bundle, tmp_path / "inputs.parquet", **options)
+        assert found.num_rows == table.num_rows
         assert set(found["model_version"].to_pylist()) <= {tiny_bundle.manifest.model_version}
         return found
 
@@ -55,42 +50,30 @@ def scored(tiny_bundle, tmp_path):
 
 def test_the_result_keeps_its_contract(scored, engine, tmp_path):
     assert scored(_table(100)).schema.names == [column.name for column in SCORES.columns]
-    assert check(SCORES, engine.query, str(tmp_path / "scores.parquet")) == 100
+    assert check(SCORES, engine.query, str(tmp_path / "scores")) == 100
 
 
-def test_the_likeliest_to_leave_comes_first(scored):
-    scores = scored(_table(500))
-    assert scores["rank"].to_pylist() == list(range(1, 501))
-    assert scores["score"].to_pylist() == sorted(scores["score"].to_pylist(), reverse=True)
+def test_scores_stand_in_the_order_of_the_table(scored):
+    table = _table(500)
+    assert scored(table)["customer_id"].to_pylist() == table["customer_id"].to_pylist()
 
 
-def test_ties_are_broken_by_customer_and_then_by_instant(scored):
-    tied = _table(
-        4,
-        customer_id=["b", "é", "a", "b"],
-        as_of=pa.array([JULY, JUNE, JUNE, JUNE], INSTANT),
-        **{name: _table(1)[name].to_pylist() * 4 for name in ["tenure months", "class", '1st "plan"']},
-        **{"spend.30d": [1.0] * 4, "city_tier": ["1"] * 4},
-    )
-    scores = scored(tied)
-    keys = list(zip(scores["customer_id"].to_pylist(), scores["as_of"].to_pylist(), strict=True))
-    assert keys == [("a", JUNE), ("b", JUNE), ("b", JULY), ("é", JUNE)]
-
-
-def test_the_order_of_rows_changes_nothing(scored):
+def test_a_customer_has_the_same_score_wherever_it_stands(scored, tmp_path):
     table = _table(300)
-    order = np.random.default_rng(1).permutation(300)
-    assert scored(table).equals(scored(table.take(order)))
+    one = scored(table)
+    (tmp_path / "scores" / "000001.parquet").unlink()
+    turned = scored(table[::-1])
+    assert turned[::-1].equals(one)
 
 
 def test_scoring_again_gives_the_same_bytes_and_another_model_other_ids(tiny_bundle, tmp_path):
     pq.write_table(_table(50), tmp_path / "inputs.parquet")
-    paths = [tmp_path / "1.parquet", tmp_path / "2.parquet", tmp_path / "3.parquet"]
-    for bundle, path in zip([tiny_bundle, tiny_bundle, make_bundle(seed=1)], paths, strict=True):
-        score_table(bundle, tmp_path / "inputs.parquet", path)
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    ids, _, others = (set(pq.read_table(path)["prediction_id"].to_pylist()) for path in paths)
-    assert {UUID(name).version for name in ids} == {5}
+    folders = [tmp_path / "1", tmp_path / "2", tmp_path / "3"]
+    for bundle, folder in zip([tiny_bundle, tiny_bundle, make_bundle(seed=1)], folders, strict=True):
+        scored_in(folder, bundle, tmp_path / "inputs.parquet")
+    one, again, _ = (next(folder.iterdir()).read_bytes() for folder in folders)
+    assert one == again
+    ids, _, others = (set(pq.read_table(folder)["prediction_id"].to_pylist()) for folder in folders)
     assert len(ids) == 50
     assert not ids & others
 
@@ -107,7 +90,7 @@ def test_scoring_again_gives_the_same_bytes_and_another_model_other_ids(tiny_bun
     ],
 )
 def test_the_given_instant_stands_in_where_the_table_has_none(scored, own, given, result):
-    scores = scored(_table(2, as_of=own), as_of=given).sort_by("customer_id")
+    scores = scored(_table(2, as_of=own), as_of=given)
     assert scores["as_of"].to_pylist() == result
 
 
@@ -131,21 +114,46 @@ def test_an_empty_table_has_no_scores(scored):
     assert scores.schema.names == [column.name for column in SCORES.columns]
 
 
-def test_a_folder_is_one_table(tiny_bundle, tmp_path):
+@pytest.fixture
+def halves(tmp_path):
+    """A table in a folder of two files, of two row groups each."""
     (tmp_path / "inputs").mkdir()
     table = _table(10)
-    pq.write_table(table[:4], tmp_path / "inputs" / "a.parquet")
-    pq.write_table(table[4:], tmp_path / "inputs" / "b.parquet")
-    score_table(tiny_bundle, tmp_path / "inputs", tmp_path / "scores.parquet")
-    assert pq.read_table(tmp_path / "scores.parquet")["rank"].to_pylist() == list(range(1, 11))
+    pq.write_table(table[:4], tmp_path / "inputs" / "a.parquet", row_group_size=2)
+    pq.write_table(table[4:], tmp_path / "inputs" / "b.parquet", row_group_size=3)
+    return tmp_path / "inputs"
 
 
-def test_csv_holds_the_same_as_parquet(scored, tmp_path):
-    in_parquet = scored(_table(40, customer_id=[f'0{i},"' for i in range(40)]))
-    export_scores(tmp_path / "scores.parquet", tmp_path / "scores.csv")
-    types = {"customer_id": pa.string(), "as_of": INSTANT}
-    options = pa.csv.ConvertOptions(column_types=types)
-    assert pa.csv.read_csv(tmp_path / "scores.csv", convert_options=options).equals(in_parquet)
+def test_a_folder_is_one_table(tiny_bundle, halves, tmp_path):
+    scores = scored_in(tmp_path / "scores", tiny_bundle, halves)
+    assert scores["customer_id"].to_pylist() == [f"c{i}" for i in range(10)]
+
+
+def test_what_is_there_is_kept_and_what_is_cut_is_made_again(tiny_bundle, halves, tmp_path):
+    straight = scored_in(tmp_path / "scores", tiny_bundle, halves)
+    first, second, third, _ = sorted((tmp_path / "scores").iterdir())
+    kept = first.stat().st_ino
+    second.unlink()
+    third.write_bytes(third.read_bytes()[:-9])
+
+    assert scored_in(tmp_path / "scores", tiny_bundle, halves).equals(straight)
+    assert first.stat().st_ino == kept
+
+
+def test_a_key_that_two_files_share_is_named(tiny_bundle, tmp_path):
+    (tmp_path / "inputs").mkdir()
+    pq.write_table(_table(2), tmp_path / "inputs" / "a.parquet")
+    pq.write_table(_table(2, customer_id=["c1", "c2"]), tmp_path / "inputs" / "b.parquet")
+    with pytest.raises(
+        ContractError, match=r"(?s)b\.parquet, rows 1 to 2:.*customer_id, as_of: repeated in 1 rows"
+    ):
+        scored_in(tmp_path / "scores", tiny_bundle, tmp_path / "inputs")
+
+
+def test_reasons_that_the_bundle_does_not_give_are_refused(scored, tmp_path):
+    with pytest.raises(BundleError, match="gives no reasons"):
+        scored(_table(), reasons=1)
+    assert not (tmp_path / "scores").exists()
 
 
 @pytest.mark.parametrize(
@@ -196,7 +204,7 @@ def test_everything_wrong_with_a_table_is_named_and_nothing_is_written(scored, t
     with pytest.raises(ContractError) as caught:
         scored(_table(3, **columns))
     assert sorted(caught.value.problems) == sorted(problems)
-    assert [path.name for path in tmp_path.iterdir()] == ["inputs.parquet"]
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["inputs.parquet"]
 
 
 def test_numbers_the_model_cannot_bear_are_named(tmp_path):
@@ -205,7 +213,7 @@ def test_numbers_the_model_cannot_bear_are_named(tmp_path):
     table = pa.table({"customer_id": ["x", "y"], "a": [0, 3e38], "b": [0, 3e38]})
     pq.write_table(table, tmp_path / "inputs.parquet")
     with pytest.raises(ContractError, match="too extreme for the model in 1 rows"):
-        score_table(bundle, tmp_path / "inputs.parquet", tmp_path / "scores.csv", as_of=JUNE)
+        scored_in(tmp_path / "scores", bundle, tmp_path / "inputs.parquet", as_of=JUNE)
 
 
 def test_what_is_not_parquet_is_named(tiny_bundle, tmp_path):
@@ -213,26 +221,20 @@ def test_what_is_not_parquet_is_named(tiny_bundle, tmp_path):
     (tmp_path / "cut.parquet").write_bytes((tmp_path / "whole.parquet").read_bytes()[:-10])
     for name, message in [("cut.parquet", "not Parquet, or damaged"), ("none.parquet", "no such file")]:
         with pytest.raises(SourceError, match=message):
-            score_table(tiny_bundle, tmp_path / name, tmp_path / "scores.parquet")
+            scored_in(tmp_path / "scores", tiny_bundle, tmp_path / name)
 
 
-def test_damage_inside_a_table_is_named_and_the_old_scores_stay(tiny_bundle, tmp_path):
-    path, to = tmp_path / "inputs.parquet", tmp_path / "scores.parquet"
-    pq.write_table(_table(1000), path)
-    score_table(tiny_bundle, path, to)
-    old = to.read_bytes()
+def test_damage_inside_a_table_is_named_and_its_part_is_not_there(tiny_bundle, halves, tmp_path):
+    path = halves / "b.parquet"
     content = bytearray(path.read_bytes())
     content[4:200] = bytes(196)
     path.write_bytes(content)
-    with pytest.raises(SourceError, match="not Parquet, or damaged"):
-        score_table(tiny_bundle, path, to)
-    assert to.read_bytes() == old
-
-
-@pytest.mark.parametrize("name", ["scores", "scores.txt", "scores.csv.gz"])
-def test_scores_are_parquet_or_csv(tmp_path, name):
-    with pytest.raises(ConfigError, match=r"\.parquet or \.csv"):
-        export_scores(Path("any.parquet"), tmp_path / name)
+    with pytest.raises(SourceError, match=r"(?s)b\.parquet:.*is not Parquet, or damaged"):
+        scored_in(tmp_path / "scores", tiny_bundle, halves)
+    assert [path.name for path in sorted((tmp_path / "scores").iterdir())] == [
+        "000001.parquet",
+        "000002.parquet",
+    ]
 
 
 def test_columns_are_found_by_the_names_people_give(tmp_path):
@@ -241,38 +243,24 @@ def test_columns_are_found_by_the_names_people_give(tmp_path):
     bundle = make_bundle(inputs)
     row = {name: float(i) for i, name in enumerate(names)}
     pq.write_table(pa.Table.from_pylist([{"customer_id": "x", **row}]), tmp_path / "inputs.parquet")
-    score_table(bundle, tmp_path / "inputs.parquet", tmp_path / "scores.parquet", as_of=JUNE)
-    assert (
-        pq.read_table(tmp_path / "scores.parquet")["score"].to_pylist() == bundle.score_rows([row]).tolist()
-    )
+    scores = scored_in(tmp_path / "scores", bundle, tmp_path / "inputs.parquet", as_of=JUNE)
+    assert scores["score"].to_pylist() == bundle.score_rows([row]).tolist()
 
 
 def test_columns_are_all_the_bundle_takes():
     assert {column.name for column in COLUMNS} < set(_table().column_names)
 
 
-def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tiny_bundle, tmp_path):
-    pq.write_table(_table(), tmp_path / "inputs.parquet")
-    to = tmp_path / "scores.csv"
-    (to / "in the way").mkdir(parents=True)
-    with pytest.raises(IsADirectoryError) as caught:
-        score_table(tiny_bundle, tmp_path / "inputs.parquet", to)
-    assert caught.value.filename == str(to)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["inputs.parquet", "scores.csv"]
-
-
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_full_disk_is_told_with_the_file_it_was_met_at(tiny_bundle, tmp_path, ending):
+def test_a_full_disk_is_told_with_the_file_it_was_met_at(tiny_bundle, tmp_path):
     pq.write_table(_table(2000), tmp_path / "inputs.parquet")
-    to = tmp_path / f"scores.{ending}"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
     try:
         with pytest.raises(OSError, match="File too large") as caught:
-            score_table(tiny_bundle, tmp_path / "inputs.parquet", to)
+            scored_in(tmp_path / "scores", tiny_bundle, tmp_path / "inputs.parquet")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handled)
-    assert caught.value.filename == str(to)
-    assert [path.name for path in tmp_path.iterdir()] == ["inputs.parquet"]
+    assert caught.value.filename == str(tmp_path / "scores" / "000001.parquet")
+    assert not list((tmp_path / "scores").iterdir())

@@ -9,11 +9,13 @@ from builders import COLUMNS
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scored import scored_in
+from trained import explained
 
-from churnops.scoring.batch import score_table
 from churnops.serving.app import create_app
 from churnops.serving.model import Models, Served
 
+AS_OF = dt.datetime.fromisoformat("2024-06-01")
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=5)
 _NUMBERS = st.floats(-1e6, 1e6) | st.integers(-(10**6), 10**6) | st.booleans()
 _TYPES = {"numeric": pa.float64(), "categorical": pa.string()}
@@ -53,13 +55,7 @@ def test_a_customer_has_one_score(client, tiny_bundle, tmp_path_factory, custome
         for column in COLUMNS
     }
     pq.write_table(pa.table({"customer_id": ids, **columns}), folder / "inputs.parquet")
-    score_table(
-        tiny_bundle,
-        folder / "inputs.parquet",
-        folder / "scores.parquet",
-        as_of=dt.datetime.fromisoformat("2024-06-01"),
-    )
-    table = pq.read_table(folder / "scores.parquet")
+    table = scored_in(folder / "scores", tiny_bundle, folder / "inputs.parquet", as_of=AS_OF)
     in_batch = dict(zip(table["customer_id"].to_pylist(), table["score"].to_pylist(), strict=True))
 
     sent = [{"customer_id": name, **row} for name, row in zip(ids, customers, strict=True)]
@@ -70,3 +66,44 @@ def test_a_customer_has_one_score(client, tiny_bundle, tmp_path_factory, custome
     assert {scored["model_version"] for scored in answer.json()["scores"]} == set(
         table["model_version"].to_pylist()
     )
+
+
+NUMBERS = ("recency_days", "spend_30d", "age")
+EXPLAINED = {
+    "customer_id": ["a", "b", "c", "d"],
+    "recency_days": [0.1, 400.0, 1e6, 12345.678],
+    "spend_30d": [0.1, None, 1e20, -4.0],
+    "age": [None, 30.5, 1 / 3, 18.0],
+    "plan": ["pro", None, "basic", "no such plan"],
+    "city": ["nowhere", "", " ", None],
+}
+
+
+@pytest.mark.parametrize("kind", ["logistic", "lightgbm"])
+@pytest.mark.parametrize("k", [1, 3, 9])
+def test_a_customer_has_the_same_reasons(tmp_path, kind, k):
+    bundle = explained(kind)
+    table = pa.table(EXPLAINED)
+    pq.write_table(table, tmp_path / "inputs.parquet")
+    in_batch = scored_in(tmp_path / "scores", bundle, tmp_path / "inputs.parquet", as_of=AS_OF, reasons=k)
+    with TestClient(create_app(Models(Served(bundle)))) as client:
+        answer = client.post(f"/v1/score?reasons={k}", json={"customers": table.to_pylist()}).json()
+
+    for row, over_http in zip(in_batch.to_pylist(), answer["scores"], strict=True):
+        told = [reason for i in range(1, k + 1) if (reason := _reason(row, i))]
+        assert told == [
+            (one["text"], one["column"], one["value"], pytest.approx(one["effect"], abs=1e-6))
+            for one in over_http["reasons"]
+        ]
+        assert row["base_score"] == answer["base_score"]
+        effects = sum(effect for *_, effect in told)
+        assert row["base_score"] + effects + row["other_effects"] == pytest.approx(row["score"], abs=1e-4)
+
+
+def _reason(row, i):
+    """Text, column, value and effect of the i-th reason; None where there is none."""
+    text, column, value, effect = (row[f"reason_{i}{end}"] for end in ("", "_column", "_value", "_effect"))
+    if text is None:
+        assert (column, value, effect) == (None, None, None)
+        return None
+    return text, column, float(value) if value and column in NUMBERS else value, effect

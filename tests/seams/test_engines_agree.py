@@ -252,7 +252,6 @@ GOOD = {
         "customer_id": ["a", "b"],
         "as_of": instants(NOON, NOON),
         "score": [0.0, 1.0],
-        "rank": [1, 2],
         "model_version": ["m", "m"],
         "prediction_id": ["x", "y"],
     },
@@ -276,7 +275,6 @@ BAD_VALUES = {
     SCORES: {
         "customer_id": ["a", "a"],
         "score": [float("nan"), 1.5],
-        "rank": [0, -1],
         "model_version": pa.array([None, None], pa.string()),
     },
 }
@@ -292,7 +290,7 @@ BAD_TYPES = {
         "extra": [0, 0],
     },
     DATASET: {"churned": ["yes", "no"]},
-    SCORES: {"score": pa.array([0.0, 1.0], pa.float32()), "rank": pa.array([1, 2], pa.int32())},
+    SCORES: {"score": pa.array([0.0, 1.0], pa.float32()), "rank": pa.array([1, 2])},
 }
 
 

@@ -1,5 +1,7 @@
 """Every table that crosses a stage."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from churnops.contracts.table import Column, Table
@@ -61,16 +63,37 @@ DATASET = Table(
     open=True,
 )
 
-# What scoring leaves behind.
+# What scoring leaves behind, one row per customer, in the order of the features.
 SCORES = Table(
     "scores",
     (
         Column("customer_id", pa.string()),
         Column("as_of", INSTANT),
         Column("score", pa.float64(), rule="score between 0 and 1", says="outside 0 to 1"),
-        Column("rank", pa.int64(), rule="rank >= 1", says="below 1"),
         Column("model_version", pa.string()),
         Column("prediction_id", pa.string()),
     ),
     key=("customer_id", "as_of"),
 )
+
+
+def scores_with(reasons: int) -> Table:
+    """`SCORES`, and so many reasons of each: flat columns, as spreadsheets and every engine read them.
+
+    A score is `base_score`, the effects of the reasons and `other_effects` together. A reason is null where
+    no further column has an effect; its value is null where the customer's is missing.
+    """
+    if not reasons:
+        return SCORES
+    sums = (Column("base_score", pa.float64()), Column("other_effects", pa.float64()))
+    each = (
+        Column(name, kind, nullable=True)
+        for i in range(1, reasons + 1)
+        for name, kind in (
+            (f"reason_{i}", pa.string()),  # in words
+            (f"reason_{i}_column", pa.string()),
+            (f"reason_{i}_value", pa.string()),
+            (f"reason_{i}_effect", pa.float64()),
+        )
+    )
+    return replace(SCORES, columns=(*SCORES.columns, *sums, *each))

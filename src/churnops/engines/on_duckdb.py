@@ -29,12 +29,13 @@ class DuckDB:
     distributed: ClassVar[bool] = False
 
     def write(self, sql: str, tables: Mapping[str, str], to: str) -> int:
-        """Write the result of `sql` to the Parquet file `to` in one step; return its rows."""
+        """Write the result of `sql` to the Parquet file `to`, or .csv, in one step; return its rows."""
         unfinished = Path(f"{to}.{os.getpid()}.unfinished")
         unfinished.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self.connect(tables) as connection:
-                copy = f"copy ({sql}) to '{_literal(str(unfinished))}' (format parquet, compression zstd)"
+                form = "csv, header" if to.endswith(".csv") else "parquet, compression zstd"
+                copy = f"copy ({sql}) to '{_literal(str(unfinished))}' (format {form})"
                 rows = connection.execute(copy).fetchone()
             unfinished.replace(to)  # a reader sees the old file or the new one
         finally:
@@ -58,8 +59,9 @@ class DuckDB:
             connection.execute("set timezone = 'UTC'")
             connection.execute("set enable_progress_bar = false")  # where no script runs, it writes to stdout
             for name, address in tables.items():
-                files = _literal(parquet_glob(address))
-                connection.execute(f"create view {quoted(name)} as select * from read_parquet('{files}')")
+                # Of a folder as_of=2024-06-01 DuckDB would make a column, in place of the table's own.
+                files = f"'{_literal(parquet_glob(address))}', hive_partitioning = false"
+                connection.execute(f"create view {quoted(name)} as select * from read_parquet({files})")
             try:
                 yield connection
             except (duckdb.IOException, duckdb.OutOfMemoryException) as error:

@@ -7,15 +7,15 @@ from pathlib import Path
 from churnops.bundle.bundle import read_bundle
 from churnops.bundle.manifest import Manifest
 from churnops.config import Settings
-from churnops.contracts.tables import SCORES
 from churnops.data_config import DataConfig
 from churnops.errors import BundleError, ConfigError
 from churnops.features.definitions import feature_hash, taken
 from churnops.jobs.bundles import bundle_folder
 from churnops.jobs.features import Made, make_features, published_features
-from churnops.jobs.steps.workshop import Origin, Place, working
+from churnops.jobs.steps.scoring import Order, check_ending, ranked, scores_step
+from churnops.jobs.steps.workshop import working
 from churnops.progress import Tell
-from churnops.scoring.batch import check_ending, export_scores, score_table
+from churnops.scoring.batch import check_reasons
 from churnops.storage import delivered
 
 
@@ -46,14 +46,19 @@ class Request:
     """Only the features that the lake has of `as_of` will do; by default they are made where they are not."""
     to: str | None = None
     """Here or on S3; by default `scores/<name>/as_of=<date>.parquet` in the data folder."""
+    reasons: int = 0
+    """How many reasons each customer gets."""
+    processes: int | None = None
+    """By default one for each core."""
 
 
 def score(request: Request, settings: Settings, tell: Tell) -> Scored:
-    """Write customer_id, as_of, score, rank, model_version and prediction_id, the likeliest to leave first.
+    """Publish `scores_with(request.reasons)` in the order of the features, and write them to a file as well,
+    with their rank and the likeliest to leave first.
 
-    Raises what `make_features`, `published_features`, `bundle_folder` and `score_table` do, and BundleError
+    Raises what `make_features`, `published_features`, `bundle_folder` and `scores_step` do, and BundleError
     where the bundle was trained for another meaning of the config or on features that are not declared, or
-    not so; what can be known before the work is said before it.
+    not so, or gives no reasons; what can be known before the work is said before it.
     """
     if request.to:
         check_ending(Path(request.to))
@@ -61,24 +66,16 @@ def score(request: Request, settings: Settings, tell: Tell) -> Scored:
     bundle = read_bundle(bundle_folder(settings, config.name, request.bundle))
     _same_question(bundle.manifest, config)
     _same_features(bundle.manifest, config)
+    check_reasons(bundle, request.reasons)
     made = _features(request, config, bundle.manifest, settings, tell)
     stamped = made.as_of or dt.datetime.combine(request.now.date(), dt.time())
-    depends_on = {
-        "features": made.published.key,
-        "as_of": str(stamped),
-        "bundle": bundle.manifest.model_dump(mode="json"),
-    }
-
-    def work(to: Place) -> None:
-        score_table(bundle, made.path, Path(to.table(SCORES.name)), as_of=stamped)
-
-    with working(settings, config.name, tell) as shop:
-        step = f"scores/as_of={stamped:%Y-%m-%d}"
-        scores = shop.publish(step, depends_on, work, engine=shop.duckdb, origin=Origin((made.published,)))
+    order = Order(bundle, made.published, stamped, request.reasons, request.processes)
     default = settings.data_dir / "scores" / config.name / f"as_of={stamped:%Y-%m-%d}.parquet"
     to = request.to or str(default)
-    with delivered(to) as path:
-        export_scores(Path(scores.files[SCORES.name]), path)
+    with working(settings, config.name, tell) as shop:
+        scores = scores_step(order, shop)
+        with delivered(to) as path:
+            ranked(scores, shop.duckdb, path)
     return Scored(scores.version.rows, to, bundle.manifest.model_version)
 
 

@@ -1,177 +1,171 @@
-"""The bundle over a whole Parquet table.
+"""The bundle over a table of any size, a part at a time, in bounded memory.
 
-The wide table streams through, some thousand rows at a time. A rank needs every score at once, so of each row
-the customer_id, as_of and score stay in memory: about a hundred bytes at the peak.
+Each part has a file of its own, which appears whole: what is there is done, and whoever goes on with a table
+scores the others. The files, by name, are the scores in the order of the table.
 """
 
 import datetime as dt
-import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from churnops.bundle.bundle import Bundle
 from churnops.bundle.tables import column_problems, matrices
-from churnops.contracts.tables import INSTANT, SCORES
-from churnops.errors import ConfigError, ContractError, SourceError
+from churnops.contracts.tables import INSTANT, scores_with
+from churnops.errors import BundleError, ContractError
+from churnops.scoring.part_file import part_file
+from churnops.scoring.parts import Part, columns_of, plan
 from churnops.scoring.prediction_ids import prediction_ids
 from churnops.scoring.problems import value_problems
+from churnops.scoring.reason_columns import reason_columns
 
-_INPUT = "table to score"
-_READ_ROWS = 16_384  # at once; larger batches are no faster, and the reader runs ahead by several
-_WRITTEN_ROWS = 65_536
-_KEY = pa.schema({"customer_id": pa.large_string(), "as_of": INSTANT})
-_WRITTEN = pa.schema([(column.name, column.type) for column in SCORES.columns])
+Count = Callable[[int], None]
+"""Told how many more rows are done."""
+
+_GRAPH_ROWS = 1024  # what the graph makes of so many stays in the processor's cache
+_KEY = pa.schema({"customer_id": pa.string(), "as_of": INSTANT})
+_REPEATING = pa.dictionary(pa.int32(), pa.string())
 
 
-def score_table(bundle: Bundle, inputs: Path, to: Path, *, as_of: dt.datetime | None = None) -> int:
-    """Score each row of the Parquet `inputs` into the Parquet file `to`, the likeliest to leave first.
+@dataclass(frozen=True)
+class Batch:
+    """What is to be scored, with what, and where the scores go."""
 
-    Returns how many rows that was.
+    bundle: Bundle
+    files: tuple[Path, ...]
+    """The table, in Parquet; rows with the same key stand together."""
+    to: Path
+    """A folder for these scores, made with these options, and for nothing else."""
+    as_of: dt.datetime | None = None
+    """UTC unless it has a zone; stands in where the table's own is null or absent."""
+    reasons: int = 0
+    """How many each row gets; see `scores_with`."""
 
-    `as_of`, UTC unless it has a zone, stands in where the table's own is null
-    or absent. Raises ContractError naming all that is wrong with the table, SourceError if it is not Parquet,
-    and OSError naming `to` where that cannot be written.
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the scores, texts that repeat as dictionaries."""
+        columns = {column.name: column.type for column in scores_with(self.reasons).columns}
+        words = (f"reason_{i}{end}" for i in range(1, self.reasons + 1) for end in ("", "_column"))
+        return pa.schema(columns | dict.fromkeys(("model_version", *words), _REPEATING))
+
+
+def parts_of(batch: Batch) -> list[Part]:
+    """The parts of the table, once it is known that they can be scored.
+
+    Raises SourceError for what is not Parquet, ContractError naming all that is wrong with the columns, and
+    BundleError where the bundle has no reasons and is asked for them.
     """
+    check_reasons(batch.bundle, batch.reasons)
+    for file in batch.files:
+        problems = column_problems(batch.bundle.manifest, columns_of(file))
+        if problems:
+            raise ContractError(str(file), problems)
+    return plan(batch.files)
+
+
+def check_reasons(bundle: Bundle, reasons: int) -> None:
+    """Raise BundleError where it has no reasons and is asked for them."""
+    if reasons and bundle.manifest.reasons is None:
+        raise BundleError(
+            f"{bundle.manifest.model_version} gives no reasons: it was made before bundles had them; "
+            "run it again"
+        )
+
+
+def is_done(batch: Batch, part: Part) -> bool:
+    """Whether the scores of the part are there."""
     try:
-        scored = _score(bundle, ds.dataset(inputs, format="parquet"), _naive_utc(as_of))
-    except FileNotFoundError:
-        raise SourceError(str(inputs), ["no such file or folder"]) from None
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(str(inputs), [f"is not Parquet, or damaged: {error}"]) from error
-    # Stable, so customers with equal scores keep their order by customer_id.
-    order = np.argsort(-scored["score"].to_numpy(), kind="stable")
-    with _writing(to) as writer:
-        for start in range(0, len(order), _WRITTEN_ROWS):
-            rows = scored.take(order[start : start + _WRITTEN_ROWS])
-            writer.write_table(_finished(rows, bundle.manifest.model_version, first_rank=start + 1))
-    return len(order)
+        return bool(pq.read_metadata(batch.to / part.name).num_rows == part.rows)
+    except (pa.ArrowException, OSError):  # not there, or the machine stopped while its disk wrote
+        return False
 
 
-def export_scores(scores: Path, to: Path) -> None:
-    """Write the Parquet file `scores` again as `to`, .parquet or .csv, whole or not at all.
+def score_parts(batch: Batch, parts: Sequence[Part], count: Count) -> None:
+    """Score parts, one after another.
 
-    Raises ConfigError for any other ending, and OSError naming `to` where that cannot be written.
+    Raises ContractError naming all that is wrong with the rows of one, SourceError where one cannot be read,
+    and OSError naming the file that cannot be written.
     """
-    check_ending(to)
-    with pq.ParquetFile(scores) as table, _writing(to) as writer:
-        for batch in table.iter_batches(_WRITTEN_ROWS):
-            writer.write_batch(batch)
+    for part in parts:
+        _score(batch, part, count)
 
 
-def check_ending(to: Path) -> None:
-    """Raise ConfigError unless the name `to` says in which format scores are to be written."""
-    if to.suffix not in {".parquet", ".csv"}:
-        raise ConfigError(str(to), ["scores are written as .parquet or .csv"])
+def _score(batch: Batch, part: Part, count: Count) -> None:
+    manifest = batch.bundle.manifest
+    wanted = {*_KEY.names, *(column.name for column in manifest.inputs)}
+    found = Counter[str]()
+    last = _key_before(batch, part)
+    with part_file(batch.to / part.name, batch.schema) as file:
+        for rows in part.batches(wanted):
+            numeric_NF, categorical_NC = matrices(manifest, rows)
+            key = _key(rows, batch.as_of)
+            found += value_problems(manifest, numeric_NF, categorical_NC)
+            found += _key_problems(key, last)
+            if not found:
+                scored = _scored(batch, key, numeric_NF, categorical_NC)
+                found += _score_problems(scored)
+                file.add(scored)
+            last = key.slice(key.num_rows - 1)
+            count(rows.num_rows)
+        if found:
+            raise ContractError(str(part), [f"{problem} in {n} rows" for problem, n in found.items()])
+
+
+def _scored(
+    batch: Batch, key: pa.RecordBatch, numeric_NF: np.ndarray, categorical_NC: np.ndarray
+) -> pa.RecordBatch:
+    version, starts = batch.bundle.manifest.model_version, range(0, key.num_rows, _GRAPH_ROWS)
+    pieces = [slice(start, start + _GRAPH_ROWS) for start in starts]
+    scores = [batch.bundle.score(numeric_NF[piece], categorical_NC[piece]) for piece in pieces]
+    first = pa.repeat(pa.scalar(0, pa.int32()), key.num_rows)
+    columns = {name: key[name] for name in _KEY.names} | {
+        "score": pa.array(np.concatenate(scores)),
+        "model_version": pa.DictionaryArray.from_arrays(first, [version]),
+        "prediction_id": prediction_ids(version, key["as_of"], key["customer_id"]),
+    }
+    if batch.reasons:
+        columns |= reason_columns(batch.bundle, numeric_NF, categorical_NC, top=batch.reasons)
+    return pa.RecordBatch.from_arrays([columns[name] for name in batch.schema.names], schema=batch.schema)
+
+
+def _key(rows: pa.RecordBatch, as_of: dt.datetime | None) -> pa.RecordBatch:
+    instants = rows["as_of"] if "as_of" in rows.schema.names else pa.nulls(rows.num_rows)
+    instants = instants.cast(INSTANT, safe=False).fill_null(pa.scalar(_naive_utc(as_of), INSTANT))
+    return pa.RecordBatch.from_arrays([rows["customer_id"].cast(pa.string()), instants], schema=_KEY)
+
+
+def _key_before(batch: Batch, part: Part) -> pa.RecordBatch:
+    """Of the row before the part, if there is one."""
+    row = part.last_before(_KEY.names)
+    return pa.RecordBatch.from_pylist([], _KEY) if row is None else _key(row, batch.as_of)
 
 
 def _naive_utc(as_of: dt.datetime | None) -> dt.datetime | None:
     return as_of.astimezone(dt.UTC).replace(tzinfo=None) if as_of and as_of.tzinfo else as_of
 
 
-def _score(bundle: Bundle, table: ds.Dataset, as_of: dt.datetime | None) -> pa.Table:
-    """Key and score of each row of `table`, sorted by key; ContractError naming everything wrong with it."""
-    problems = column_problems(bundle.manifest, table.schema)
-    if problems:
-        raise ContractError(_INPUT, problems)
-    wanted = {"customer_id", "as_of", *(column.name for column in bundle.manifest.inputs)}
-    columns = {name: ds.field(name) for name in table.schema.names if name in wanted}
-    batches = table.to_batches(
-        columns=columns,
-        batch_size=_READ_ROWS,
-        batch_readahead=2,
-        fragment_readahead=1,
-        # A pre-buffer would hold what was read of the whole file until the end.
-        fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=False),
-    )
-    found = Counter[str]()
-    keys: list[pa.RecordBatch] = []
-    # All at once: small arrays kept between large ones that come and go would fragment memory.
-    scores_N = np.empty(table.count_rows())
-    rows = 0
-    for batch in batches:
-        numeric_NF, categorical_NC = matrices(bundle.manifest, batch)
-        found += value_problems(bundle.manifest, numeric_NF, categorical_NC)
-        scores_N[rows : rows + batch.num_rows] = bundle.score(numeric_NF, categorical_NC)
-        keys.append(_key(batch, as_of))
-        rows += batch.num_rows
-    scored = _sorted(pa.Table.from_batches(keys, _KEY).append_column("score", pa.array(scores_N)))
-    found = (found + _key_problems(scored)) or _score_problems(scored)
-    if found:
-        raise ContractError(_INPUT, [f"{problem} in {n} rows" for problem, n in found.items()])
-    return scored
-
-
-def _key(batch: pa.RecordBatch, as_of: dt.datetime | None) -> pa.RecordBatch:
-    instants = batch["as_of"] if "as_of" in batch.schema.names else pa.nulls(batch.num_rows)
-    instants = instants.cast(INSTANT, safe=False).fill_null(pa.scalar(as_of, INSTANT))
-    return pa.RecordBatch.from_arrays([batch["customer_id"].cast(pa.large_string()), instants], schema=_KEY)
-
-
-def _sorted(scored: pa.Table) -> pa.Table:
-    """By customer and instant, in one chunk: from several, `take` is slow."""
-    scored = scored.combine_chunks()
-    by_key = [("customer_id", "ascending"), ("as_of", "ascending")]
-    return scored.take(pc.sort_indices(scored, sort_keys=by_key))
-
-
-def _key_problems(scored: pa.Table) -> Counter[str]:
-    ids, instants = scored["customer_id"], scored["as_of"]
+def _key_problems(key: pa.RecordBatch, before: pa.RecordBatch) -> Counter[str]:
+    joined = pa.concat_batches([before, key])
+    ids, instants = joined["customer_id"], joined["as_of"]
     repeated = pc.and_(pc.equal(ids[1:], ids[:-1]), pc.equal(instants[1:], instants[:-1]))
     return +Counter(
         {
-            "customer_id: null or empty": _count(pc.equal(ids.fill_null(""), "")),
-            "as_of: null, with none given instead,": instants.null_count,
+            "customer_id: null or empty": _count(pc.equal(key["customer_id"].fill_null(""), "")),
+            "as_of: null, with none given instead,": key["as_of"].null_count,
             "customer_id, as_of: repeated": _count(repeated),
         }
     )
 
 
-def _score_problems(scored: pa.Table) -> Counter[str]:
+def _score_problems(scored: pa.RecordBatch) -> Counter[str]:
     return +Counter({"numbers too extreme for the model": _count(pc.is_nan(scored["score"]))})
 
 
-def _count(mask: pa.ChunkedArray) -> int:
+def _count(mask: pa.Array) -> int:
     return int(pc.sum(mask, min_count=0).as_py())
-
-
-@contextmanager
-def _writing(to: Path) -> Iterator[pyarrow.csv.CSVWriter | pq.ParquetWriter]:
-    """A writer of `SCORES`; the file appears under its name when all is written."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = to.with_name(f"{to.name}.{os.getpid()}.unfinished")
-    try:
-        with unfinished.open("wb") as file, _writer(file, to.suffix) as writer:
-            yield writer
-        unfinished.replace(to)  # a reader sees the old file or the new one
-    except OSError as error:  # nobody knows the unfinished file by name
-        raise OSError(error.errno, error.strerror, str(to)) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _writer(file: IO[bytes], suffix: str) -> pyarrow.csv.CSVWriter | pq.ParquetWriter:
-    if suffix == ".csv":
-        return pyarrow.csv.CSVWriter(file, _WRITTEN)
-    return pq.ParquetWriter(file, _WRITTEN, compression="zstd")
-
-
-def _finished(rows: pa.Table, version: str, *, first_rank: int) -> pa.Table:
-    """`rows`, best first, as `SCORES`."""
-    added = {
-        "rank": pa.array(np.arange(first_rank, first_rank + rows.num_rows)),
-        "model_version": pa.repeat(version, rows.num_rows),
-        "prediction_id": prediction_ids(version, rows["as_of"], rows["customer_id"]),
-    }
-    for name, values in added.items():
-        rows = rows.append_column(name, values)
-    return rows.cast(_WRITTEN)

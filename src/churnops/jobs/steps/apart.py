@@ -93,8 +93,8 @@ def _heard(pipe: Any, tell: Tell) -> Exception | None:
 
 def _ended(exitcode: int, who: str) -> ProcessLost | None:
     if exitcode < 0:
-        how = f"was ended by signal {-exitcode} while it was training"
-        return ProcessLost(f"{who} {how}; again, training goes on from the last epoch")
+        how = f"was ended by signal {-exitcode} while it worked"
+        return ProcessLost(f"{who} {how}; run again: it goes on from the last epoch or part that was kept")
     return ProcessLost(f"{who} ended with {exitcode}; what it said before tells why") if exitcode else None
 
 
