@@ -31,11 +31,11 @@ def test_a_command_told_to_end_says_that_it_goes_on_and_ends_with_143():
 
 
 GOING_ON = """
-from churnops.progress import Share, shown
+from churnops.progress import Advance, shown
 with shown() as tell:
     tell("scores", "started")
     for i in range(1001):
-        tell("scores", Share(f"{i} of 1000 rows", i / 1000))
+        tell("scores", Advance(f"{i} of 1000 rows", i / 1000))
     tell("scores", "done")
 """
 

@@ -18,16 +18,16 @@ Tell = Callable[[str, str], None]
 _TENTHS = 10
 
 
-class Share(str):
+class Advance(str):
     """What a long step is doing, and which share of it is done: a bar on a terminal, a line for each tenth
     anywhere else."""
 
     __slots__ = ("done",)
 
-    def __new__(cls, what: str, done: float) -> "Share":
-        share = super().__new__(cls, what)
-        share.done = done
-        return share
+    def __new__(cls, what: str, done: float) -> "Advance":
+        advance = super().__new__(cls, what)
+        advance.done = done
+        return advance
 
     done: float
     """0 to 1."""
@@ -75,7 +75,7 @@ def shown() -> Iterator[Tell]:
 
         def plain(step: str, what: str) -> None:
             started.setdefault(step, time.perf_counter())
-            if isinstance(what, Share):
+            if isinstance(what, Advance):
                 before, tenths[step] = tenths.get(step, 0), int(what.done * _TENTHS)
                 if tenths[step] == before:
                     return
@@ -90,7 +90,7 @@ def shown() -> Iterator[Tell]:
             started.setdefault(step, time.perf_counter())
             if what in ("done", "kept"):
                 console.print(escape(line(step, what)))
-            elif isinstance(what, Share):
+            elif isinstance(what, Advance):
                 status.update(_bar(step, what))
             else:
                 status.update(escape(line(step, what)))
@@ -98,7 +98,7 @@ def shown() -> Iterator[Tell]:
         yield live
 
 
-def _bar(step: str, what: Share) -> Table:
+def _bar(step: str, what: Advance) -> Table:
     row = Table.grid(padding=(0, 1))
     row.add_row(
         f"{escape(step):<24}", ProgressBar(1.0, what.done, width=24), f"{what.done:4.0%}", escape(what)

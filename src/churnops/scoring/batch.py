@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +18,16 @@ import pyarrow.parquet as pq
 
 from churnops.bundle.bundle import Bundle
 from churnops.bundle.tables import column_problems, matrices
-from churnops.contracts.tables import INSTANT, scores_with
+from churnops.contracts.tables import INSTANT, SCORES, scores_with
 from churnops.errors import BundleError, ContractError
 from churnops.scoring.part_file import part_file
 from churnops.scoring.parts import Part, columns_of, plan
 from churnops.scoring.prediction_ids import prediction_ids
 from churnops.scoring.problems import value_problems
 from churnops.scoring.reason_columns import reason_columns
+
+if TYPE_CHECKING:
+    from churnops.progress import Tell  # its bars take a process a sixth of a second to import
 
 Count = Callable[[int], None]
 """Told how many more rows are done."""
@@ -86,14 +90,27 @@ def is_done(batch: Batch, part: Part) -> bool:
         return False
 
 
-def score_parts(batch: Batch, parts: Sequence[Part], count: Count) -> None:
+@dataclass(frozen=True)
+class Share:
+    """Some parts of a batch, for one process."""
+
+    batch: Batch
+    parts: Sequence[Part]
+
+
+def score_share(share: Share, count: Count) -> None:
     """Score parts, one after another.
 
     Raises ContractError naming all that is wrong with the rows of one, SourceError where one cannot be read,
     and OSError naming the file that cannot be written.
     """
-    for part in parts:
-        _score(batch, part, count)
+    for part in share.parts:
+        _score(share.batch, part, count)
+
+
+def told(share: Share, tell: "Tell") -> None:
+    """`score_share` in a process of its own, which tells its rows as text."""
+    score_share(share, lambda rows: tell(SCORES.name, str(rows)))
 
 
 def _score(batch: Batch, part: Part, count: Count) -> None:

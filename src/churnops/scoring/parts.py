@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.fs
 import pyarrow.parquet as pq
 
 from churnops.errors import SourceError
@@ -80,18 +78,10 @@ def _batches(file: Path, groups: Sequence[int], columns: Collection[str]) -> Ite
     schema = columns_of(file)
     names = [name for name in schema.names if name in columns]
     texts = [name for name in names if name != "customer_id" and schema.field(name).type == pa.string()]
-    with _reading(file):
-        disk, form = pa.fs.LocalFileSystem(), ds.ParquetFileFormat(dictionary_columns=texts)
-        batches = form.make_fragment(str(file), disk, row_groups=list(groups)).to_batches(
-            columns={name: ds.field(name) for name in names},
-            batch_size=_BATCH_ROWS,
-            batch_readahead=0,
-            fragment_readahead=0,
-            use_threads=False,
-            # A pre-buffer would hold what was read of the whole file until the end.
-            fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=False),
-        )
-        yield from (batch for batch in batches if batch.num_rows)
+    with _reading(file), pq.ParquetFile(file, read_dictionary=texts) as table:
+        for batch in table.iter_batches(_BATCH_ROWS, row_groups=groups, columns=names, use_threads=False):
+            if batch.num_rows:
+                yield batch
 
 
 def _joined(rows: Sequence[int], most: int) -> Iterator[tuple[int, ...]]:

@@ -44,8 +44,9 @@ def reason_columns(
 
 def _values(manifest: Manifest, numeric_NF: np.ndarray, categorical_NC: np.ndarray) -> list[pa.Array]:
     """The values of every column as text: of numbers the shortest that is this one in 32 bits."""
-    numbers = [
-        pa.array(numeric_NF[:, j], from_pandas=True).cast(pa.string()) for j in range(len(manifest.numeric))
-    ]
+    numbers = (numeric_NF[:, j] for j in range(len(manifest.numeric)))
     texts = (categorical_NC[:, j] for j in range(len(manifest.categorical)))
-    return numbers + [pa.array(text_N, pa.string(), mask=text_N == "") for text_N in texts]
+    return [
+        *(pa.array(number_N, mask=np.isnan(number_N)).cast(pa.string()) for number_N in numbers),
+        *(pa.array(text_N, pa.string(), mask=text_N == "") for text_N in texts),
+    ]

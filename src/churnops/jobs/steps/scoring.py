@@ -15,16 +15,15 @@ from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ConfigError
 from churnops.jobs.steps.apart import together
 from churnops.jobs.steps.workshop import Origin, Place, Published, Workshop
-from churnops.progress import Share, Tell
-from churnops.scoring.batch import Batch, is_done, parts_of, score_parts
-from churnops.scoring.parts import Part
+from churnops.progress import Advance, Tell
+from churnops.scoring.batch import Batch, Share, is_done, parts_of, score_share, told
 from churnops.writing import link_or_copy, naming
 
 _FEATURES = "features"
 _UNFINISHED = ".scores"
 """In the run folder: the parts of scores that are not all made, by the key of their step."""
 _WORTH_A_PROCESS = 250_000  # rows: about what one scores in the time that another takes to start
-_RANKED = """
+RANKED = """
     select customer_id, as_of, score, row_number() over () as rank, * exclude (customer_id, as_of, score)
     from (select * from scores order by score desc, customer_id, as_of)
 """
@@ -68,7 +67,7 @@ def scores_step(order: Order, shop: Workshop) -> Published:
 def score_table(batch: Batch, tell: Tell, *, processes: int | None = None) -> list[Path]:
     """Score what is left of a table; the files of all its scores, in its order.
 
-    Raises what `parts_of` and `score_parts` do, and ProcessLost.
+    Raises what `parts_of` and `score_share` do, and ProcessLost.
     """
     parts = parts_of(batch)
     left = [part for part in parts if not is_done(batch, part)]
@@ -77,35 +76,23 @@ def score_table(batch: Batch, tell: Tell, *, processes: int | None = None) -> li
     n = min(processes or len(os.sched_getaffinity(0)), len(left), max(rows // _WORTH_A_PROCESS, 1))
     if n > 1:
         fresh = replace(batch, bundle=replace(batch.bundle))  # open sessions do not travel
-        tasks = [_Task(fresh, left[i::n]) for i in range(n)]
-        together(_do, tasks, lambda _, rows: progress.count(int(rows)))
+        shares = [Share(fresh, left[i::n]) for i in range(n)]
+        together(told, shares, lambda _, rows: progress.count(int(rows)))
     else:
-        score_parts(batch, left, progress.count)
+        score_share(Share(batch, left), progress.count)
     return [batch.to / part.name for part in parts]
 
 
 def ranked(scores: Published, engine: DuckDB, to: Path) -> None:
     """Write scores to a .parquet or .csv with their rank, and in its order: equal scores by their key."""
     with naming(to, Path(f"{to}.{os.getpid()}.unfinished")):
-        engine.write(_RANKED, {SCORES.name: scores.files[SCORES.name]}, str(to))
+        engine.write(RANKED, {SCORES.name: scores.files[SCORES.name]}, str(to))
 
 
 def check_ending(to: Path) -> None:
     """Raise ConfigError unless the name `to` says in which format scores are to be written."""
     if to.suffix not in {".parquet", ".csv"}:
         raise ConfigError(str(to), ["scores are written as .parquet or .csv"])
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What one process does."""
-
-    batch: Batch
-    parts: Sequence[Part]
-
-
-def _do(task: _Task, tell: Tell) -> None:
-    score_parts(task.batch, task.parts, lambda rows: tell(SCORES.name, str(rows)))
 
 
 def _leave(files: Sequence[Path], table: Path) -> None:
@@ -136,4 +123,4 @@ class _Progress:
         speed = (self._done - self._before) / (time.perf_counter() - self._began)
         seconds = (self._total - self._done) / speed
         said = f"{self._done:,} of {self._total:,} rows, {speed:,.0f} a second, {seconds:,.0f} s left"
-        self._tell(SCORES.name, Share(said, self._done / self._total))
+        self._tell(SCORES.name, Advance(said, self._done / self._total))
