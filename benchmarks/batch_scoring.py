@@ -54,11 +54,13 @@ def measured(work):
 RAW = f"""{STARTED}
 import numpy as np, onnxruntime
 from churnops.bundle.bundle import read_bundle
-from churnops.bundle.tables import matrices
+from churnops.bundle.tables import category_numbers, numeric_matrix
 import pyarrow.parquet as pq
 bundle = read_bundle(Path(sys.argv[1]))
 (rows,) = pq.ParquetFile(sys.argv[2]).read_row_group(0).combine_chunks().to_batches()
-numeric_NF, categorical_NC = matrices(bundle.manifest, rows)
+numeric_NF = numeric_matrix(bundle.numeric, rows)
+numbers_NC = category_numbers(bundle.categorical, rows, bundle.categories, others={{}})
+categorical_NC = bundle.categories.texts(numbers_NC)
 left, step = map(int, sys.argv[3:])
 session = bundle.session if step < len(numeric_NF) else onnxruntime.InferenceSession(bundle.model)
 def work():

@@ -47,16 +47,6 @@ def misfits(wanted: Mapping[str, str], schema: pa.Schema) -> dict[str, pa.DataTy
     }
 
 
-def matrices(manifest: Manifest, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
-    """The graph's `numeric` [N, F], NaN for null, and `categorical` [N, C], '' for null and for blank.
-
-    A column that is not there is null in every row.
-    """
-    categories, others = Categories(manifest.categorical), dict[str, int]()
-    number_NC = category_numbers(manifest.categorical, batch, categories, others=others)
-    return numeric_matrix(manifest.numeric, batch), categories.texts(number_NC, (*others,))
-
-
 def numeric_matrix(columns: Sequence[InputColumn], batch: pa.RecordBatch) -> np.ndarray:
     """Of `columns` in their order [N, F], NaN for null and for a column that is not there."""
     there = {*batch.schema.names}

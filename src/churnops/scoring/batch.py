@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from churnops.bundle.bundle import Bundle
-from churnops.bundle.tables import column_problems, matrices
+from churnops.bundle.tables import category_numbers, column_problems, numeric_matrix
 from churnops.contracts.tables import INSTANT, SCORES, scores_with
 from churnops.errors import BundleError, ContractError
 from churnops.scoring.part_file import part_file
@@ -114,18 +114,20 @@ def told(share: Share, tell: "Tell") -> None:
 
 
 def _score(batch: Batch, part: Part, count: Count) -> None:
-    manifest = batch.bundle.manifest
-    wanted = {*_KEY.names, *(column.name for column in manifest.inputs)}
+    bundle = batch.bundle
+    wanted = {*_KEY.names, *(column.name for column in bundle.manifest.inputs)}
     found = Counter[str]()
     last = _key_before(batch, part)
     with part_file(batch.to / part.name, batch.schema) as file:
         for rows in part.batches(wanted):
-            numeric_NF, categorical_NC = matrices(manifest, rows)
+            others = dict[str, int]()
+            numeric_NF = numeric_matrix(bundle.numeric, rows)
+            number_NC = category_numbers(bundle.categorical, rows, bundle.categories, others=others)
             key = _key(rows, batch.as_of)
-            found += value_problems(manifest, numeric_NF, categorical_NC)
+            found += value_problems(bundle, numeric_NF, number_NC)
             found += _key_problems(key, last)
             if not found:
-                scored = _scored(batch, key, numeric_NF, categorical_NC)
+                scored = _scored(batch, key, numeric_NF, _Numbered(number_NC, (*others,)))
                 found += _score_problems(scored)
                 file.add(scored)
             last = key.slice(key.num_rows - 1)
@@ -134,12 +136,21 @@ def _score(batch: Batch, part: Part, count: Count) -> None:
             raise ContractError(str(part), [f"{problem} in {n} rows" for problem, n in found.items()])
 
 
+class _Numbered(NamedTuple):
+    """Categories by number; see `Categories`."""
+
+    number_NC: np.ndarray
+    others: tuple[str, ...]
+
+
 def _scored(
-    batch: Batch, key: pa.RecordBatch, numeric_NF: np.ndarray, categorical_NC: np.ndarray
+    batch: Batch, key: pa.RecordBatch, numeric_NF: np.ndarray, categories: _Numbered
 ) -> pa.RecordBatch:
-    version, starts = batch.bundle.manifest.model_version, range(0, key.num_rows, _GRAPH_ROWS)
+    bundle, starts = batch.bundle, range(0, key.num_rows, _GRAPH_ROWS)
+    version = bundle.manifest.model_version
+    fed_NC = bundle.categories.fed(*categories)
     pieces = [slice(start, start + _GRAPH_ROWS) for start in starts]
-    scores = [batch.bundle.score(numeric_NF[piece], categorical_NC[piece]) for piece in pieces]
+    scores = [bundle.score(numeric_NF[piece], fed_NC[piece]) for piece in pieces]
     first = pa.repeat(pa.scalar(0, pa.int32()), key.num_rows)
     columns = {name: key[name] for name in _KEY.names} | {
         "score": pa.array(np.concatenate(scores)),
@@ -147,7 +158,8 @@ def _scored(
         "prediction_id": prediction_ids(version, key["as_of"], key["customer_id"]),
     }
     if batch.reasons:
-        columns |= reason_columns(batch.bundle, numeric_NF, categorical_NC, top=batch.reasons)
+        categorical_NC = bundle.categories.texts(*categories)
+        columns |= reason_columns(bundle, numeric_NF, categorical_NC, top=batch.reasons)
     return pa.RecordBatch.from_arrays([columns[name] for name in batch.schema.names], schema=batch.schema)
 
 
