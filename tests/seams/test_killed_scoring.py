@@ -20,8 +20,8 @@ from churnops.features.definitions import feature_hash, taken
 from churnops.lake.lake import Lake
 from churnops.storage import Storage
 
-ROWS = 700_000
-"""Enough for two processes and six parts."""
+ROWS, PARTS = 1_000_000, 9
+"""Enough for two processes."""
 CONFIG = """
 name = "club"
 shape = "labelled"
@@ -95,7 +95,7 @@ def test_a_killed_run_goes_on_to_the_same_scores(club, place, tmp_path):
 
     where |= {"data_dir": tmp_path / "var", "lake": place}
     parts, lake = tmp_path / "var" / "runs" / "club" / ".scores", Lake(Storage(place))
-    assert killed_midway(club, parts, **where) < 6
+    assert killed_midway(club, parts, **where) < PARTS
     assert lake.version(DATASET) is None
     told = churnops(*words(club), **where).stderr
 

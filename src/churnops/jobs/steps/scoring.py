@@ -22,7 +22,7 @@ from churnops.writing import link_or_copy, naming
 _FEATURES = "features"
 _UNFINISHED = ".scores"
 """In the run folder: the parts of scores that are not all made, by the key of their step."""
-_WORTH_A_PROCESS = 250_000  # rows: about what one scores in the time that another takes to start
+_WORTH_A_PROCESS = 500_000  # rows: about what one scores in the time that another takes to start
 RANKED = """
     select customer_id, as_of, score, row_number() over () as rank, * exclude (customer_id, as_of, score)
     from (select * from scores order by score desc, customer_id, as_of)
