@@ -39,11 +39,12 @@ RATE = 500
 BATCH = 1000
 JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
 FORMS = (
-    ("arrow", "/invocations", ARROW, ARROW),
-    ("arrow, json", "/invocations", ARROW, JSON),
-    ("json", "/v1/score", JSON, JSON),
+    ("arrow", BATCH, "many.arrow", "/invocations", ARROW),
+    ("arrow, json", BATCH, "many.arrow", "/invocations", JSON),
+    ("arrow, 10,000", 10 * BATCH, "more.arrow", "/invocations", ARROW),
+    ("json", BATCH, "many.json", "/v1/score", JSON),
 )
-"""How a batch is sent, where to, and how its scores are written."""
+"""How many customers are sent, as what, where to, and how their scores are written."""
 HEAVY = (
     "torch",
     "tensorflow",
@@ -205,14 +206,14 @@ class Bench:
                 explained = self.load(process, f"{url}?reasons=3", one)
                 self.note("with reasons", "requests/s", explained.per_second)
                 self.note("with reasons", "per CPU s", explained.per_cpu_second)
-                for form, path, media, accept in FORMS:
+                for form, rows, file, path, accept in FORMS:
+                    media = ARROW if file.endswith("arrow") else JSON
                     told = {"connections": 2, "media": media, "accept": accept}
-                    body = self.models / ("many.arrow" if media == ARROW else "many.json")
                     asked = url.removesuffix(server.path) + path
-                    self.load(process, asked, body, seconds=1, **told)  # the first loads Arrow
-                    many = self.load(process, asked, body, **told)
-                    self.note(form, "rows/s", BATCH * many.per_second)
-                    self.note(form, "rows per CPU s", BATCH * many.per_cpu_second)
+                    self.load(process, asked, self.models / file, seconds=1, **told)  # the first loads Arrow
+                    many = self.load(process, asked, self.models / file, **told)
+                    self.note(form, "rows/s", rows * many.per_second)
+                    self.note(form, "rows per CPU s", rows * many.per_cpu_second)
             self.note(name, "ready s", ready_seconds)
             self.note(name, "MB", resident_mb(process.pid))
         print(f"{name}: {full.per_second:,.0f} requests/s, p99 {full.p99_ms:.1f} ms", flush=True)

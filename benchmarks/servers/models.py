@@ -4,7 +4,7 @@
 
 `bundle`: 15 numbers, 5 categories, the default network. `plain.onnx`: a network of the same layers that takes
 20 numbers, which is what the others know to feed. `mlflow`: the same as a model of MLflow. `many.json` and
-`many.arrow`: 1,000 customers.
+`many.arrow`: 1,000 customers; `more.arrow`: 10,000.
 """
 
 import hashlib
@@ -66,8 +66,9 @@ def _write_many(rows: Rows, folder: Path) -> None:
         | {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
     )
     (folder / "many.json").write_text(json.dumps({"customers": table.to_pylist()}))
-    with pa.ipc.new_stream(folder / "many.arrow", table.schema) as writer:
-        writer.write_table(table)
+    for name, times in (("many", 1), ("more", 10)):
+        with pa.ipc.new_stream(folder / f"{name}.arrow", table.schema) as writer:
+            writer.write_table(pa.concat_tables([table] * times).combine_chunks())
 
 
 def _plain(rng: np.random.Generator) -> onnx.ModelProto:

@@ -156,7 +156,8 @@ def _not_upgrading(data: bytes) -> bytes:
 
     The parser would stop after the headers, with the body unread; Java's client asks it of every server.
     """
-    if b"pgrade" not in data and b"PGRADE" not in data:
+    most = _MAX_HEADER_BYTES
+    if data.find(b"pgrade", 0, most) < 0 and data.find(b"PGRADE", 0, most) < 0:
         return data
     end = _HEAD_ENDS.search(data)
     head = end.end() if end else len(data)
