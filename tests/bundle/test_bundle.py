@@ -1,5 +1,7 @@
 """Reading, checking, writing and running a bundle."""
 
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ from churnops.bundle.bundle import (
     write_bundle,
 )
 from churnops.bundle.categories import category_text
+from churnops.bundle.manifest import canonical_json
 from churnops.errors import BundleError
 
 ROW = {"tenure months": 12, "spend.30d": 3.5, "class": 1, '1st "plan"': "pro", "city_tier": "2"}
@@ -143,7 +146,8 @@ def test_a_truncated_model_is_refused(folder):
     ("before", "after", "message"),
     [
         ('"threshold": 0.5', '"threshold": 0.4', "was altered"),
-        ('"threshold": 0.5', '"threshold": NaN', "is not JSON"),
+        ('"threshold": 0.5', '"threshold": NaN', "threshold: Input should be a finite number"),
+        ('"threshold": 0.5', '"threshold": 0.1, "threshold": 0.5', "threshold: more than once"),
         ('"schema_version": 2', '"schema_version": 3', "schema_version"),
         ('"seed": 0', '"sead": 0', "sead"),
     ],
@@ -162,6 +166,44 @@ def test_an_altered_manifest_is_refused(folder, before, after, message):
 def test_a_manifest_that_names_other_columns_than_the_graph_takes_is_refused(folder, inputs, message):
     rewrite_manifest(folder, inputs=[column.model_dump(mode="json") for column in inputs])
     with pytest.raises(BundleError, match=message):
+        read_bundle(folder)
+
+
+def _first_column(**change):
+    return [
+        COLUMNS[0].model_dump(mode="json") | change,
+        *(one.model_dump(mode="json") for one in COLUMNS[1:]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("name", {"name": ""}),
+        ("name", {"name": "../../x"}),
+        ("name", {"name": "tiny\n<script>"}),
+        ("threshold", {"threshold": 2.0}),
+        ("threshold", {"threshold": -0.1}),
+        ("horizon_days", {"horizon_days": 0}),
+        ("model_sha256", {"model_sha256": "../model"}),
+        ("inputs.0.name", {"inputs": _first_column(name="x" * 10**6)}),
+        ("inputs.0.minimum", {"inputs": _first_column(minimum=-1e39)}),
+        ("inputs.0: .* is no range", {"inputs": _first_column(maximum=-1.0)}),
+        ("inputs.0: .* is no range", {"inputs": _first_column(maximum=None)}),
+        ("smoke.0.score", {"smoke": [{"values": {}, "score": 1.5}]}),
+        ("reasons.rows", {"reasons": {"sha256": "0" * 64, "base_score": 0.5, "rows": 0}}),
+        ("reasons.rows", {"reasons": {"sha256": "0" * 64, "base_score": 0.5, "rows": -5}}),
+        ("reasons.rows", {"reasons": {"sha256": "0" * 64, "base_score": 0.5, "rows": 10**9}}),
+        ("reasons.base_score", {"reasons": {"sha256": "0" * 64, "base_score": 7.0, "rows": 160}}),
+    ],
+)
+def test_a_manifest_beyond_its_bounds_is_refused_by_its_field_though_its_hash_is_right(folder, field, change):
+    path = folder / MANIFEST_FILE
+    recorded = json.loads(path.read_text()) | change
+    del recorded["content_hash"]
+    content_hash = hashlib.sha256(canonical_json(recorded).encode()).hexdigest()
+    path.write_text(json.dumps({"content_hash": content_hash, **recorded}))
+    with pytest.raises(BundleError, match=rf"manifest\.json: not a manifest of this version: {field}"):
         read_bundle(folder)
 
 

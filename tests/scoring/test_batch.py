@@ -239,7 +239,8 @@ def test_damage_inside_a_table_is_named_and_its_part_is_not_there(tiny_bundle, h
 
 def test_columns_are_found_by_the_names_people_give(tmp_path):
     names = ["a.b", ".c", "x[0]", "d e", "class", 'q"', "é", "a"]
-    inputs = [InputColumn(name=n, kind="numeric", nullable=False, text="", maximum=9) for n in names]
+    whole = {"kind": "numeric", "nullable": False, "text": "", "minimum": 0, "maximum": 9}
+    inputs = [InputColumn(name=name, **whole) for name in names]
     bundle = make_bundle(inputs)
     row = {name: float(i) for i, name in enumerate(names)}
     pq.write_table(pa.Table.from_pylist([{"customer_id": "x", **row}]), tmp_path / "inputs.parquet")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -244,7 +245,7 @@ def _read(path: Path) -> bytes:
 def _read_manifest(path: Path) -> Manifest:
     content = _read(path)
     try:
-        recorded = json.loads(content)
+        recorded = json.loads(content, object_pairs_hook=_distinct)
         if not isinstance(recorded, dict):
             raise BundleError(f"{path}: is not a JSON object")
         content_hash = recorded.pop("content_hash", None)
@@ -258,3 +259,12 @@ def _read_manifest(path: Path) -> Manifest:
     if not unaltered:
         raise BundleError(f"{path}: was altered (its content hash differs)")
     return manifest
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object they make. Of two values by one name, readers would take one or the other."""
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        twice = [name for name, n in Counter(name for name, _ in pairs).items() if n > 1]
+        raise ValueError(f"{', '.join(twice)}: more than once in one object")
+    return read

@@ -3,35 +3,52 @@
 import hashlib
 import json
 from collections import Counter
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from churnops.data_config import Name
 
 _KEY = {"customer_id", "as_of"}
 _LATER = {"smoke", "reasons"}  # than schema version 1
+_LARGEST = (2 - 2**-23) * 2.0**127  # in 32 bits, as the graph takes numbers
+
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Text = Annotated[str, Field(max_length=1000)]
+_Probability = Annotated[float, Field(ge=0, le=1)]
+_Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class InputColumn(_Frozen):
     """One raw column the model takes, as seen in training."""
 
-    name: str
+    name: _Text
     kind: Literal["numeric", "categorical"]
     nullable: bool
     """Whether training saw it missing; if not, a missing value is refused."""
     text: str
     """What it is, in words for people."""
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: _Number | None = None
+    maximum: _Number | None = None
     levels: tuple[str, ...] = ()
     """Categorical: the levels the model knows. Any other is accepted and treated as unknown."""
 
+    @model_validator(mode="after")
+    def _has_a_range_or_none(self) -> Self:
+        low, high = self.minimum, self.maximum
+        if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+            raise ValueError(f"from minimum {low} to maximum {high} is no range")
+        return self
+
 
 class Metric(_Frozen):
-    """A test figure with its 95 % bootstrap interval."""
+    """A test figure with its 95 % bootstrap interval; NaN where there is none, which no bundle may hold."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
 
     value: float
     low: float
@@ -42,24 +59,24 @@ class Smoke(_Frozen):
     """A made-up customer by column names, and what the model says: whoever loads the bundle can hold it to
     that."""
 
-    values: dict[str, float | str | None]
-    score: float
+    values: dict[str, _Number | str | None]
+    score: _Probability
 
 
 class Reasons(_Frozen):
     """What is known of the graph of reasons."""
 
-    sha256: str
-    base_score: float
+    sha256: _Sha256
+    base_score: _Probability
     """The mean score of training customers: a score is this and the effects of all columns."""
-    rows: int
+    rows: Annotated[int, Field(ge=1, le=100_000)]
     """How many rows it scores for each that is explained."""
 
 
 class Known(_Frozen):
     """What a manifest says of the data, known before any model is."""
 
-    name: str
+    name: Name
     """The data config it was trained for."""
     inputs: tuple[InputColumn, ...]
     """In the order of the graph's two matrices: all numeric columns first, then the categorical ones."""
@@ -67,8 +84,8 @@ class Known(_Frozen):
     """Columns of the same source that a caller may send along; the model does not see them."""
     shape: Literal["purchases", "labelled"]
     config_version: int
-    horizon_days: int | None
-    active_days: int | None
+    horizon_days: Annotated[int, Field(ge=1)] | None
+    active_days: Annotated[int, Field(ge=1)] | None
     spans: dict[str, tuple[str, ...]]
     """Span name -> its as_of dates, or its folds; training first."""
     feature_hash: str
@@ -106,19 +123,19 @@ class Manifest(Known):
     """
 
     schema_version: Literal[1, 2] = 2
-    candidate: str
+    candidate: _Text
     """Which candidate it is: `mlp`, `lightgbm`, `logistic`, ..."""
-    threshold: float
+    threshold: _Probability
     """A score at or above it is a decision to act."""
     recipe: dict[str, Any]
     seed: int
     calibration: dict[str, float]
     metrics: dict[str, Metric]
-    parity: float
+    parity: Annotated[float, Field(ge=0)]
     """The largest difference seen between ONNX Runtime and the framework, over the whole test set."""
     code_commit: str
     libraries: dict[str, str]
-    model_sha256: str
+    model_sha256: _Sha256
     smoke: tuple[Smoke, ...] = ()
     reasons: Reasons | None = None
     """None: there is no graph of reasons."""
