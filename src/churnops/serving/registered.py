@@ -6,6 +6,7 @@ A tracking server is asked over its REST API, a local SQLite is read, never writ
 import base64
 import json
 import os
+import re
 import shutil
 import sqlite3
 import urllib.error
@@ -16,15 +17,20 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+import msgspec
+
+from churnops.bundle.bundle import FILES
+from churnops.bundle.signature import SIGNATURE_FILE
 from churnops.errors import ConfigError, RegistryError
 from churnops.storage import Storage, is_remote
 
 _SECONDS = 5
 _SQLITE = "sqlite:///"
 _BY_SERVER = "mlflow-artifacts"
-_FILES = f"{_BY_SERVER}/artifacts"
+_ARTIFACTS = f"{_BY_SERVER}/artifacts"
+_FETCHED = {*FILES, SIGNATURE_FILE}
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,45 @@ def registry_at(uri: str) -> Registry:
     )
 
 
+class _Alias(msgspec.Struct):
+    alias: str
+    version: str
+
+
+class _Tag(msgspec.Struct):
+    key: str
+    value: str = ""
+
+
+class _Model(msgspec.Struct):
+    aliases: list[_Alias] = []
+    tags: list[_Tag] = []
+
+
+class _Version(msgspec.Struct):
+    source: str = ""
+    tags: list[_Tag] = []
+
+
+class _File(msgspec.Struct):
+    path: str
+
+
+class _ModelAnswer(msgspec.Struct):
+    registered_model: _Model
+
+
+class _VersionAnswer(msgspec.Struct):
+    model_version: _Version
+
+
+class _FilesAnswer(msgspec.Struct):
+    files: list[_File] = []
+
+
+_Answer = TypeVar("_Answer", _ModelAnswer, _VersionAnswer, _FilesAnswer)
+
+
 class _Server:
     def __init__(self, uri: str) -> None:
         parts = urllib.parse.urlsplit(uri)
@@ -85,14 +130,17 @@ class _Server:
         self._headers = {"Content-Type": "application/json"} | _login(parts)
 
     def standing(self, name: str) -> Standing:
-        model = self._asked("mlflow/registered-models/get", "registered_model", name=name)
-        aliases = {one["alias"]: int(one["version"]) for one in model.get("aliases", ())}
-        return Standing(aliases, _tags(model))
+        model = self._asked("mlflow/registered-models/get", _ModelAnswer, name=name).registered_model
+        try:
+            aliases = {one.alias: int(one.version) for one in model.aliases}
+        except ValueError as error:
+            raise RegistryError(f"{self._base}: the version of an alias: {error}") from error
+        return Standing(aliases, _tags(model.tags))
 
     def version(self, name: str, number: int) -> Registered:
         asked = {"name": name, "version": str(number)}
-        found = self._asked("mlflow/model-versions/get", "model_version", **asked)
-        return _registered(name, number, _tags(found), found.get("source"))
+        found = self._asked("mlflow/model-versions/get", _VersionAnswer, **asked).model_version
+        return _registered(name, number, _tags(found.tags), found.source)
 
     def fetch(self, source: str, to: Path) -> None:
         parts = urllib.parse.urlsplit(source)
@@ -100,10 +148,10 @@ class _Server:
             _fetch(source, to)
             return
         path = parts.path.strip("/")
-        for file in self._asked(_FILES, "files", path=path):
-            name = Path(file["path"]).name
+        listed = self._asked(_ARTIFACTS, _FilesAnswer, path=path).files
+        for name in _FETCHED.intersection(Path(file.path).name for file in listed):
             with (
-                self._answer(f"{_FILES}/{urllib.parse.quote(f'{path}/{name}')}") as answer,
+                self._answer(f"{_ARTIFACTS}/{urllib.parse.quote(f'{path}/{name}')}") as answer,
                 (to / name).open("wb") as here,
             ):
                 shutil.copyfileobj(answer, here)
@@ -113,9 +161,9 @@ class _Server:
         with self._answer("mlflow/registered-models/set-tag", body):
             return True
 
-    def _asked(self, verb: str, field: str, **query: str) -> Any:
+    def _asked(self, verb: str, kind: type[_Answer], **query: str) -> _Answer:
         with self._answer(f"{verb}?{urllib.parse.urlencode(query)}") as answer:
-            return json.load(answer)[field]
+            return msgspec.json.decode(answer.read(), type=kind)
 
     @contextmanager
     def _answer(self, path: str, body: bytes | None = None) -> Iterator[Any]:
@@ -127,7 +175,7 @@ class _Server:
         except urllib.error.HTTPError as error:
             said = error.read(1000).decode(errors="replace")
             raise RegistryError(f"{self._base}: status {error.code}: {said}") from error
-        except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+        except (OSError, HTTPException, ValueError, msgspec.MsgspecError, RecursionError) as error:
             raise RegistryError(f"{self._base}: {error}") from error
 
 
@@ -141,9 +189,9 @@ class _Database:
                 "SELECT alias, version FROM registered_model_aliases WHERE name = ?", [name]
             ).fetchall()
             tags = database.execute(
-                "SELECT key, value FROM registered_model_tags WHERE name = ?", [name]
+                "SELECT key, coalesce(value, '') FROM registered_model_tags WHERE name = ?", [name]
             ).fetchall()
-        return Standing({alias: int(number) for alias, number in aliases}, dict(tags))
+            return Standing(msgspec.convert(dict(aliases), dict[str, int]), _texts(tags))
 
     def version(self, name: str, number: int) -> Registered:
         with self._open() as database:
@@ -151,9 +199,10 @@ class _Database:
                 "SELECT source FROM model_versions WHERE name = ? AND version = ?", [name, number]
             ).fetchone()
             tags = database.execute(
-                "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?", [name, number]
+                "SELECT key, coalesce(value, '') FROM model_version_tags WHERE name = ? AND version = ?",
+                [name, number],
             ).fetchall()
-        return _registered(name, number, dict(tags), found and found[0])
+            return _registered(name, number, _texts(tags), str(found[0] or "") if found else "")
 
     def fetch(self, source: str, to: Path) -> None:
         _fetch(source, to)
@@ -168,34 +217,40 @@ class _Database:
         try:
             with closing(sqlite3.connect(address, uri=True, timeout=_SECONDS)) as database:
                 yield database
-        except sqlite3.Error as error:
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
             raise RegistryError(f"registry {self._path}: {error}") from error
 
 
-def _registered(name: str, number: int, tags: Mapping[str, str], source: str | None) -> Registered:
-    if not source or not {"model_version", "content_hash"} <= tags.keys():
+def _registered(name: str, number: int, tags: Mapping[str, str], source: str) -> Registered:
+    content_hash, model_version = tags.get("content_hash", ""), tags.get("model_version", "")
+    if not source or not model_version or not re.fullmatch("[0-9a-f]{64}", content_hash):
         raise RegistryError(f"the registry holds no version {number} of {name} that churnops registered")
-    return Registered(number, tags["model_version"], tags["content_hash"], source)
+    return Registered(number, model_version, content_hash, source)
 
 
 def _fetch(source: str, to: Path) -> None:
     if is_remote(source):
         storage = Storage(source, patience_seconds=_SECONDS)
-        for file in list(storage.files()):
-            storage.download(file.name, to / file.name)
+        for name in _FETCHED.intersection(file.name for file in storage.files()):
+            storage.download(name, to / name)
         return
     parts = urllib.parse.urlsplit(source)
     if parts.scheme not in ("", "file"):
         raise RegistryError(f"{source}: a server fetches from a folder, S3 or a tracking server only")
     folder = Path(urllib.parse.unquote(parts.path) if parts.scheme else source)
     try:
-        shutil.copytree(folder, to, dirs_exist_ok=True)
+        for name in _FETCHED.intersection(file.name for file in folder.iterdir()):
+            shutil.copyfile(folder / name, to / name)
     except (OSError, shutil.Error) as error:
         raise RegistryError(f"{folder}: the registry says that a bundle is there: {error}") from error
 
 
-def _tags(found: Mapping[str, Any]) -> dict[str, str]:
-    return {one["key"]: one["value"] for one in found.get("tags", ())}
+def _tags(found: list[_Tag]) -> dict[str, str]:
+    return {one.key: one.value for one in found}
+
+
+def _texts(rows: list[tuple[Any, Any]]) -> dict[str, str]:
+    return msgspec.convert(dict(rows), dict[str, str])
 
 
 def _login(parts: urllib.parse.SplitResult) -> dict[str, str]:
