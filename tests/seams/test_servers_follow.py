@@ -18,6 +18,7 @@ from churnops.jobs import trials
 from churnops.jobs.rollback import roll_back
 from churnops.registry.aliases import Version, make_champion
 from churnops.registry.audit_log import verify
+from churnops.registry.client import connect
 from churnops.registry.tracking import CandidateRun, record
 from churnops.serving import follow
 from churnops.serving.app import create_app
@@ -191,10 +192,29 @@ def test_a_damaged_cache_is_fetched_again(place):
     version = place.register()
     place.promote(version)
     server = place.follower()
-    folder = place.settings.data_dir / "serving" / place.name / "bundles" / version.model_version
+    folder = server._cache.folder_of(version.content_hash)
     (folder / "model.onnx").write_bytes(b"")
     assert version_of(place.follower()) == version_of(server)
     assert read_bundle(folder).manifest.content_hash == version.content_hash
+
+
+@pytest.mark.parametrize("tag", ["model_version", "content_hash"])
+@pytest.mark.parametrize("text", ["../../../victim", "{victim}", "", "x" * 300])
+def test_a_tag_of_the_registry_is_no_path(place, tag, text):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    server = place.follower()
+    victim = place.settings.data_dir.parent / "victim"
+    for folder in (victim, place.settings.data_dir / "victim", server._cache.folder.parent / "victim"):
+        folder.mkdir()
+        (folder / "mine").touch()
+    with connect(place.settings.mlflow_uri) as client:
+        client.set_model_version_tag(place.name, str(new.number), tag, text.format(victim=victim))
+    place.promote(new)
+    server.look()
+    assert version_of(server) == old.model_version
+    assert "refused" in server.models.state
+    assert len(list(place.folder.glob("**/victim/mine"))) == 3
 
 
 @pytest.mark.parametrize(

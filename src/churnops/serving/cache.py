@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -40,9 +41,15 @@ class Cache:
         self._slot: int | None = None
         self._lock: int | None = None
 
+    def folder_of(self, content_hash: str) -> Path:
+        """Where the bundle of this hash lies; raises BundleError for text that is no hash."""
+        if not re.fullmatch("[0-9a-f]{64}", content_hash):
+            raise BundleError(f"{content_hash[:80]!r} is not the hash of a bundle")
+        return self._bundles / content_hash
+
     def bundle(self, registered: Registered, registry: Registry) -> Bundle:
         """A version's bundle, fetched where it is not here yet; raises BundleError if it is not whole."""
-        folder = self._bundles / registered.model_version
+        folder = self.folder_of(registered.content_hash)
         try:
             return self._checked(folder, registered)
         except BundleError:  # not here yet, or damaged
@@ -65,16 +72,17 @@ class Cache:
         """The model that was good last; None where there is none."""
         try:
             last = json.loads(self._last.read_bytes())
-            return self.make(self._read(self._bundles / last["model_version"]), frozenset(last["names"]))
+            return self.make(self._read(self.folder_of(last["content_hash"])), frozenset(last["names"]))
         except (OSError, ValueError, TypeError, KeyError, BundleError):
             return None
 
     def keep(self, served: Served) -> None:
         """Remember that a model is good, and delete bundles that were fetched long ago."""
-        last = {"model_version": served.model_version, "names": sorted(served.names)}
+        content_hash = served.manifest.content_hash
+        last = {"content_hash": content_hash, "names": sorted(served.names)}
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self._last, json.dumps(last).encode())
-        there = [one for one in self._bundles.iterdir() if one.name != served.model_version]
+        there = [one for one in self._bundles.iterdir() if one.name != content_hash]
         there = [one for one in there if not one.name.startswith(".")]
         for old in sorted(there, key=lambda one: one.stat().st_mtime)[: 1 - _KEPT_BUNDLES]:
             shutil.rmtree(old, ignore_errors=True)
@@ -105,7 +113,8 @@ class Cache:
 
     def _checked(self, folder: Path, registered: Registered) -> Bundle:
         bundle = self._read(folder)
-        if bundle.manifest.content_hash != registered.content_hash:
+        held = (bundle.manifest.content_hash, bundle.manifest.model_version)
+        if held != (registered.content_hash, registered.model_version):
             raise BundleError(
                 f"{registered.source}: holds {bundle.manifest.model_version}, not {registered.model_version}"
             )
