@@ -60,7 +60,7 @@ def register(
     mark = steeper + layers
     written = write_bundle(bundle, folder / f"bundle-{mark}")
     plain = {"candidates": (CandidateRun("torch", {}),), "files": (), "bundle": written}
-    return record(make_comparison(folder, mark, **plain), settings).version, bundle
+    return record(make_comparison(folder, mark / 1000, **plain), settings).version, bundle
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def test_a_damaged_champion_is_an_alarm_and_the_one_before_answers_on(tmp_path, 
         graph.write_bytes(graph.read_bytes()[:-1])
         make_champion(settings.mlflow_uri, new)
         until(lambda: events(port)["refused_bundle"] == 1)
-        assert "SHA-256" in ready(port)["refused"]
+        assert "version 2 was refused" in ready(port)["refused"]
         assert ready(port)["model_version"] == old.model_version
         make_champion(settings.mlflow_uri, old)
         until(lambda: "refused" not in ready(port))
@@ -249,8 +249,9 @@ def test_a_canary_whose_graph_is_slow_ends_by_the_time_it_takes(tmp_path, settin
             answer = client.post("/v1/score", json={"customers": [customer(answered.total() % 72)]})
             answered[answer.json()["scores"][0]["model_version"]] += 1
             assert answered.total() < 3000
-        assert "stopped: latency" in ready(port)["trial"]
+        assert "was stopped" in ready(port)["trial"]
         assert events(port)["canary_stop"] == 1
+    assert "stopped: latency" in churnops("canary", "status", old.name, **where).stdout
     assert answered[new.model_version] > 256  # as many as tell what is usual
 
 
@@ -272,7 +273,7 @@ def test_a_killed_server_starts_again_on_the_last_good_model_and_its_stopped_can
     assert "stopped: scores" in churnops("canary", "status", old.name, **where).stdout
     assert "is its first champion" in churnops("rollback", old.name, expect=3, **where).stderr
     with served(settings, old.name, log) as (_, port):
-        assert "stopped: scores" in ready(port)["trial"]
+        assert "was stopped" in ready(port)["trial"]
     nowhere = settings.model_copy(update={"tracking_uri": f"sqlite:///{tmp_path}/gone.db"})
     with served(nowhere, old.name, log) as (_, port):
         said = ready(port)

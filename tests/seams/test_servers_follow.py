@@ -1,6 +1,7 @@
 """What is decided in the registry is what servers answer with, and nobody who asks notices the change."""
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from builders import COLUMNS, make_bundle
 from comparisons import NOON, make_comparison
 from fastapi.testclient import TestClient
 from served import ARROW, arrow
+from structlog.testing import capture_logs
 
 from churnops.bundle.bundle import read_bundle, write_bundle
 from churnops.config import Settings
@@ -20,7 +22,6 @@ from churnops.registry.aliases import Version, make_champion
 from churnops.registry.audit_log import verify
 from churnops.registry.client import connect
 from churnops.registry.tracking import CandidateRun, record
-from churnops.serving import follow
 from churnops.serving.app import create_app
 from churnops.serving.cache import Cache
 from churnops.serving.follow import Follower
@@ -28,6 +29,7 @@ from churnops.serving.metrics import ROWS, Meter
 from churnops.serving.model import Served
 from churnops.serving.registered import registry_at
 
+SINCE = re.compile(r" \(since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\)$")
 GOOD = {"tenure months": 12, "spend.30d": 35, "class": 1, '1st "plan"': "pro", "city_tier": "2"}
 
 
@@ -46,15 +48,15 @@ class Place:
         mark = len(list(self.folder.glob("bundle-*")))
         written = write_bundle(bundle, self.folder / f"bundle-{mark}")
         plain = {"candidates": (CandidateRun("torch", {}),), "files": (), "bundle": written}
-        return record(make_comparison(self.folder, mark, **plain), self.settings).version
+        return record(make_comparison(self.folder, mark / 1000, **plain), self.settings).version
 
     def promote(self, version: Version) -> None:
         make_champion(self.settings.mlflow_uri, version)
 
-    def follower(self, uri: str = "") -> Follower:
+    def follower(self, uri: str = "", alias: str = "champion") -> Follower:
         """A server, as it starts."""
         cache = Cache(self.settings.data_dir / "serving" / self.name)
-        return Follower(self.name, "champion", registry_at(uri or self.settings.mlflow_uri), cache)
+        return Follower(self.name, alias, registry_at(uri or self.settings.mlflow_uri), cache)
 
     def trying(self) -> Follower:
         """A server that has begun the trial that was ordered."""
@@ -139,7 +141,7 @@ def test_without_a_registry_the_last_good_model_serves(place, tmp_path):
     place.follower()
     server = place.follower(f"sqlite:///{tmp_path}/gone.db")
     assert ask(server)
-    assert server.models.state["registry"].startswith("not followed, serving the last good model")
+    assert SINCE.sub("", server.models.state["registry"]) == "not followed, serving the last good model"
     assert server.models.counts["registry_failure"] == 1
 
 
@@ -162,11 +164,15 @@ def test_a_registry_that_goes_away_is_borne_and_taken_up_again(place, tmp_path):
 def test_a_server_without_registry_and_cache_does_not_start(place, tmp_path):
     with pytest.raises(RegistryError, match=r"gone\.db"):
         place.follower(f"sqlite:///{tmp_path}/gone.db")
-    with pytest.raises(RegistryError, match="holds no champion"):
+    place.register()
+    with pytest.raises(RegistryError, match=r"holds no champion of .*: nothing was run yet"):
         place.follower()
+    place.promote(place.register())
+    with pytest.raises(RegistryError, match=r"holds no challenger2 of .*: it knows champion$"):
+        place.follower(alias="challenger2")
 
 
-def test_a_corrupt_bundle_is_refused_until_it_is_whole(place, monkeypatch):
+def test_a_corrupt_bundle_is_refused_until_it_is_whole(place):
     old, new = place.register(), place.register(steeper(2))
     place.promote(old)
     server = place.follower()
@@ -174,15 +180,17 @@ def test_a_corrupt_bundle_is_refused_until_it_is_whole(place, monkeypatch):
     whole = model.read_bytes()
     model.write_bytes(whole[:-1])
     place.promote(new)
-    server.look()
+    with capture_logs() as logs:
+        server.look()
     assert version_of(server) == old.model_version
-    assert "SHA-256" in server.models.state["refused"]
+    assert logs[0]["refused"] == "version 2 was refused"
+    assert "SHA-256" in logs[0]["why"]
+    assert SINCE.sub("", server.models.state["refused"]) == "version 2 was refused"
     assert server.models.counts["refused_bundle"] == 1
     server.look()
     assert server.models.counts["refused_bundle"] == 1  # not at every look
     model.write_bytes(whole)
-    monkeypatch.setattr(follow, "_RETRY_SECONDS", -1.0)
-    server._refused.clear()
+    server._again.clear()
     server.look()
     assert version_of(server) == new.model_version
     assert "refused" not in server.models.state
@@ -196,6 +204,104 @@ def test_a_damaged_cache_is_fetched_again(place):
     (folder / "model.onnx").write_bytes(b"")
     assert version_of(place.follower()) == version_of(server)
     assert read_bundle(folder).manifest.content_hash == version.content_hash
+
+
+def test_a_refusal_is_said_as_long_as_it_lasts(place):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    server = place.follower()
+    model = Path(new.source.removeprefix("file://").replace("%20", " "), "model.onnx")
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1])
+    for version, refused in ((new, True), (old, False), (new, True), (new, True), (old, False)):
+        place.promote(version)
+        server.look()
+        assert ("refused" in server.models.state) is refused
+    model.write_bytes(whole)
+    place.promote(new)  # again: nobody waits for the next try
+    server.look()
+    assert version_of(server) == new.model_version
+    assert server.models.state == {"registry": "followed"}
+
+
+def test_a_challenger_that_is_refused_is_said_as_long_as_it_is_tried(place):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    server = place.follower()
+    Path(new.source.removeprefix("file://").replace("%20", " "), "model.onnx").write_bytes(b"")
+    place.start(new)
+    for _ in range(3):
+        server.look()
+        assert SINCE.sub("", server.models.state["trial"]) == "version 2 was refused"
+    assert server.models.counts["refused_bundle"] == 1
+
+
+class Broken:
+    """A registry that fails as nobody foresaw."""
+
+    def standing(self, name: str):
+        raise ZeroDivisionError(f"{name} / 0")
+
+
+def test_whatever_goes_wrong_the_following_goes_on_and_says_so(place):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    server = place.follower()
+    sound, server._registry = server._registry, Broken()
+    with capture_logs() as logs:
+        server.look()
+        server.look()
+    (told,) = logs  # once, with its trace
+    assert isinstance(told["exc_info"], ZeroDivisionError)
+    assert SINCE.sub("", server.models.state["following"]) == "failing"
+    assert server.models.counts["following_failure"] == 2
+    server._registry = sound
+    place.promote(new)
+    server.look()
+    assert version_of(server) == new.model_version
+    assert server.models.state == {"registry": "followed"}
+
+
+def test_a_bundle_that_breaks_its_reader_is_refused(place):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    server = place.follower()
+
+    def read(folder: Path):
+        raise ZeroDivisionError(folder)
+
+    server._cache._read = read
+    place.promote(new)
+    with capture_logs() as logs:
+        server.look()
+    assert version_of(server) == old.model_version
+    assert isinstance(logs[0]["exc_info"], ZeroDivisionError)
+    assert SINCE.sub("", server.models.state["refused"]) == "version 2 was refused"
+
+
+def test_what_anybody_may_read_names_no_place(place, tmp_path):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    place.follower()
+    Path(new.source.removeprefix("file://").replace("%20", " "), "model.onnx").unlink()
+    place.start(new)
+    trials.stop(place.name, place.settings, at=NOON, actor="anna")
+    place.promote(new)
+    for server in (place.trying(), place.follower(f"sqlite:///{tmp_path}/gone.db")):
+        said = str(server.models.state)
+        assert "/" not in said
+        assert "anna" not in said
+
+
+def test_a_folder_that_cannot_be_written_is_no_trouble_without_a_trial(place):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    place.start(new)
+    trials.stop(place.name, place.settings, at=NOON, actor="anna")
+    server = place.trying()
+    server.close()
+    slots = list(server._cache.folder.glob(".slot-*"))
+    assert not slots
 
 
 @pytest.mark.parametrize("tag", ["model_version", "content_hash"])
@@ -236,7 +342,7 @@ def test_a_model_that_would_refuse_what_callers_send_is_refused(place, change, f
     place.promote(new)
     server.look()
     assert version_of(server) == old.model_version
-    assert fault in server.models.state["refused"]
+    assert fault in server._told["refused"][1]
     assert version_of(place.follower()) == old.model_version  # after a restart, too
 
 
@@ -285,7 +391,8 @@ def test_a_harmful_canary_stops_and_stays_stopped(place, columns, why):
     assert why in trials.status(place.name, place.settings)[1]
     again = place.trying()
     assert again.models.trial is None
-    assert why in again.models.state["trial"]
+    assert SINCE.sub("", again.models.state["trial"]) == f"version {new.number} was stopped"
+    assert why in again._told["trial"][1]
 
 
 def test_a_canary_is_stopped_by_hand_and_begun_again(place):
@@ -297,7 +404,8 @@ def test_a_canary_is_stopped_by_hand_and_begun_again(place):
     trials.stop(place.name, place.settings, at=NOON, actor="anna")
     server.look()
     assert server.models.trial is None
-    assert "by anna" in server.models.state["trial"]
+    assert "was stopped" in server.models.state["trial"]
+    assert "by anna" in server._told["trial"][1]
     trials.start(
         trials.Order(place.name, new.number, 1.0, False),
         place.settings,

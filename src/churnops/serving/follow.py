@@ -1,7 +1,9 @@
 """A server that follows the registry: another champion, or a trial, is taken up between two requests."""
 
+import datetime as dt
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -30,7 +32,8 @@ class Follower:
         self._name, self._alias, self._registry, self._cache = name, alias, registry, cache
         self._log = structlog.get_logger()
         self._number = 0
-        self._refused: dict[int, float] = {}
+        self._told: dict[str, tuple[str, str]] = {}
+        self._again: dict[str, tuple[int, float]] = {}  # which version was refused, and until when
         self._trial: RunningTrial | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, name="follow", daemon=True)
@@ -41,7 +44,7 @@ class Follower:
             last = cache.make(cache.bundle(registered, registry), frozenset())
             cache.keep(last)
         self.models = Models(last)
-        self._follow_alias()
+        self._go_on(self._follow_alias)
 
     def start(self) -> None:
         """Begin the trial that is ordered; look every few seconds, in a thread of its own, until `close`."""
@@ -58,14 +61,26 @@ class Follower:
         self._cache.close()
 
     def look(self) -> None:
-        """Ask the registry once, and do what it says; whatever is wrong, the current model goes on."""
+        """Ask the registry once, and do what it says; whatever goes wrong, the current model goes on."""
+        self._go_on(self._follow)
+
+    def _go_on(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - nobody foresaw it, and the next look may go well
+            self.models.count("following_failure")
+            self._tell("following", "failing", error)
+        else:
+            self._tell("following", "")
+
+    def _follow(self) -> None:
         standing = self._follow_alias()
         if standing is None:
             return
         try:
             self._follow_trial(standing)
         except OSError as error:
-            self._tell("trial", f"cannot be followed: {error}")
+            self._tell("trial", "cannot be followed", error)
 
     def _keep_looking(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
@@ -78,7 +93,7 @@ class Follower:
             number = self._holder(standing)
         except ChurnopsError as error:
             self.models.count("registry_failure")
-            self._tell("registry", f"not followed, serving the last good model: {error}")
+            self._tell("registry", "not followed, serving the last good model", error)
             return None
         self._tell("registry", "followed")
         if number == self._number:
@@ -91,10 +106,9 @@ class Follower:
         try:
             return standing.aliases[self._alias]
         except KeyError:
-            raise RegistryError(
-                f"the registry holds no {self._alias} of {self._name}: nothing was run yet, or no bundle "
-                f"passed the gates"
-            ) from None
+            others = ", ".join(sorted(standing.aliases))
+            why = f"it knows {others}" if others else "nothing was run yet, or no bundle passed the gates"
+            raise RegistryError(f"the registry holds no {self._alias} of {self._name}: {why}") from None
 
     def _change_to(self, number: int) -> None:
         served = self._loaded(number, "refused")
@@ -102,7 +116,6 @@ class Follower:
             return
         before, self.models.current = self.models.current, served
         self._number = number
-        self._refused.clear()
         self._tell("refused", "")
         if before is served:
             return
@@ -116,9 +129,11 @@ class Follower:
     def _loaded(self, number: int, what: str) -> Served | None:
         """A version, checked and warm, beside the current one; None, and told as `what`, where it is refused.
 
-        A refused version is tried again later, since a store may have been half written.
+        A refused version is tried again later, since a store may have been half written; at once where
+        something else was told in between.
         """
-        if self._refused.get(number, 0) > time.monotonic():
+        refused, again_at = self._again.get(what, (0, 0.0))
+        if refused == number and again_at > time.monotonic():
             return None
         current = self.models.current
         try:
@@ -126,10 +141,10 @@ class Follower:
             if registered.content_hash == current.manifest.content_hash:
                 return current
             return self._compatible(registered, current)
-        except (ChurnopsError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - what is wrong with a bundle may be anything
+            self._tell(what, f"version {number} was refused", error)
+            self._again[what] = (number, time.monotonic() + _RETRY_SECONDS)
             self.models.count("refused_bundle")
-            self._refused[number] = time.monotonic() + _RETRY_SECONDS
-            self._tell(what, f"version {number}: {error}")
             return None
 
     def _compatible(self, registered: Registered, current: Served) -> Served:
@@ -148,18 +163,25 @@ class Follower:
         text = standing.tags.get(TAG, "")
         plan = plan_of(text)
         if plan is None:
-            self._end_trial("" if not text else "its plan was made by another version of churnops")
-            return
-        place = Place(self._cache.folder / "canary", plan.id, self._cache.slot)
-        why = plan.stopped or place.stopped()
-        if why:
-            self._end_trial(f"version {plan.version} was stopped: {why}")
-            if not plan.stopped:
-                self._tell_registry(plan.model_copy(update={"stopped": why}))
+            why = "its plan was made by another version of churnops"
+            self._end_trial()
+            self._tell("trial", "cannot be followed" if text else "", why if text else "")
+        elif plan.stopped:
+            self._stopped(plan, plan.stopped)
         elif plan.version == self._number:
-            self._end_trial("")
+            self._end_trial()
+            self._tell("trial", "")
+        else:
+            self._try(plan, Place(self._cache.folder / "canary", plan.id, self._cache.slot))
+
+    def _try(self, plan: Plan, place: Place) -> None:
+        """Begin or go on, unless a process of this machine stopped it."""
+        why = place.stopped()
+        if why:
+            self._stopped(plan, why)
+            self._tell_registry(plan.model_copy(update={"stopped": why}))
         elif self._trial is None or self._trial.plan != plan:
-            self._end_trial("")
+            self._end_trial()
             self._begin_trial(plan, place)
 
     def _begin_trial(self, plan: Plan, place: Place) -> None:
@@ -177,12 +199,15 @@ class Follower:
         kind = "shadow" if plan.shadow else "canary"
         self._tell("trial", f"{challenger.model_version} as {kind}, share {plan.share:g}")
 
-    def _end_trial(self, how: str) -> None:
+    def _end_trial(self) -> None:
         self.models.trial = None
         if self._trial:
             self._trial.close()
             self._trial = None
-        self._tell("trial", how)
+
+    def _stopped(self, plan: Plan, why: str) -> None:
+        self._end_trial()
+        self._tell("trial", f"version {plan.version} was stopped", why)
 
     def _tell_registry(self, plan: Plan) -> None:
         """Other machines are to see that the canary was stopped here; tried again at the next look."""
@@ -191,16 +216,25 @@ class Follower:
         except ChurnopsError as error:
             self._log.warning("the registry does not know yet that the canary stopped", error=str(error))
 
-    def _tell(self, what: str, how: str) -> None:
-        """Say it in `/readyz`, and log it where it is new."""
-        if self.models.state.get(what, "") == how:
+    def _tell(self, what: str, how: str, why: Exception | str = "") -> None:
+        """Say `how` in `/readyz`, which anybody may read, and `why` in the log, where it is new.
+
+        Whoever says why tells of trouble: since when is said too.
+        """
+        self._again.pop(what, None)
+        before = self._told.get(what, ("", ""))
+        self._told[what] = (how, str(why))
+        if before == self._told[what]:
             return
-        if how:
-            self.models.state[what] = how
-        else:
+        if not how:
             self.models.state.pop(what, None)
-        log = self._log.info if how in ("", "followed") else self._log.warning
-        log("following", name=self._name, **{what: how or "none"})
+        elif how != before[0]:
+            since = f" (since {dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ})" if why else ""
+            self.models.state[what] = how + since
+        fields = {what: how or "none"} | ({"why": str(why)} if why else {})
+        unforeseen = isinstance(why, Exception) and not isinstance(why, (ChurnopsError, OSError))
+        log = self._log.warning if why else self._log.info
+        log("following", name=self._name, **fields, **({"exc_info": why} if unforeseen else {}))
 
 
 def incompatible(new: Manifest, old: Manifest) -> list[str]:

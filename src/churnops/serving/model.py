@@ -31,6 +31,7 @@ Event = Literal[
     "swap",
     "refused_bundle",
     "registry_failure",
+    "following_failure",
     "canary_answer",
     "canary_stop",
     "trial_error",
