@@ -559,6 +559,27 @@ def test_what_a_canary_answered_is_counted_as_its_own(place):
     server.look()
     answered = [ask(server, one)[0]["model_version"] for one in range(50)]
     assert meter.samples()[ROWS.name, (new.model_version,)] == [answered.count(new.model_version)]
+
+
+@pytest.mark.parametrize("shadow", [False, True])
+def test_a_trial_that_is_watched_no_more_ends(place, shadow):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    place.start(new, 1.0, shadow=shadow)
+    server = place.trying()
+
+    def compare(seen):
+        raise ZeroDivisionError(seen)
+
+    server.models.trial.compare = compare
+    with capture_logs() as logs:
+        ask(server, 1)
+        server._trial._thread.join(timeout=10)
+    assert isinstance(logs[0]["exc_info"], ZeroDivisionError)
+    assert server.models.trial is None
+    assert ask(server, 1)[0]["model_version"] == old.model_version
+    server.look()
+    assert SINCE.sub("", server.models.state["trial"]) == f"version {new.number} was stopped"
     server.close()
 
 

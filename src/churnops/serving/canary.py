@@ -96,7 +96,7 @@ class Canary(RunningTrial):
                 d_K[2:] = self._shift(own_scores[0], scores[0], seen.served)
         self._test.add(d_K)
         if self._test.log_evidence >= -math.log(self.plan.alpha) and self.models.trial is self:
-            self._stop(_MEASURES[self._test.worst])
+            self.stop(_MEASURES[self._test.worst])
 
     def keep(self, *, last: bool = False) -> None:
         """Write down how the test stands, once a second; notice that another process stopped the canary."""
@@ -109,6 +109,15 @@ class Canary(RunningTrial):
             self._place.keep_wealth(self._test.log_wealth_KL)
         except OSError as error:
             structlog.get_logger().error("the state of the canary cannot be kept", error=str(error))
+
+    def stop(self, why: str) -> None:
+        """End it for good, in all processes."""
+        super().stop(why)
+        self.models.count("canary_stop")
+        try:
+            self._place.stop(why)
+        except OSError as error:
+            structlog.get_logger().error("that the canary was stopped cannot be kept", error=str(error))
 
     def _slowness(self, own: float, others: float) -> float:
         """Whether the canary was slow, less whether the champion was, for the same customer."""
@@ -135,16 +144,6 @@ class Canary(RunningTrial):
         above = np.greater_equal(own, (self.challenger.manifest.threshold, *CUTS)).astype(np.float64)
         moved = above - np.greater_equal(other, (served.manifest.threshold, *CUTS))
         return np.concatenate([[moved[0], -moved[0]], moved[1:], -moved[1:]])
-
-    def _stop(self, why: str) -> None:
-        self.models.trial = None
-        self.models.count("canary_stop")
-        log = structlog.get_logger()
-        log.error("canary stopped", why=why, model_version=self.challenger.model_version, trial=self.plan.id)
-        try:
-            self._place.stop(why)
-        except OSError as error:
-            log.error("that the canary was stopped cannot be kept", error=str(error))
 
 
 class Place:

@@ -183,6 +183,8 @@ class Follower:
         elif self._trial is None or self._trial.plan != plan:
             self._end_trial()
             self._begin_trial(plan, place)
+        elif self.models.trial is None:
+            self._tell("trial", f"version {plan.version} was stopped", "here only, as was logged then")
 
     def _begin_trial(self, plan: Plan, place: Place) -> None:
         challenger = self._loaded(plan.version, "trial")

@@ -146,11 +146,22 @@ class RunningTrial(ABC):
             return None
         return Scored(self.challenger, rows, scores)
 
+    def stop(self, why: str) -> None:
+        """End it in this process, since `why`."""
+        self.models.trial = None
+        log = structlog.get_logger()
+        log.error("trial stopped", why=why, model_version=self.challenger.model_version, trial=self.plan.id)
+
     def _keep_working(self) -> None:
-        while not self._ended.wait(_LOOK_SECONDS):
+        try:
+            while not self._ended.wait(_LOOK_SECONDS):
+                self.work()
             self.work()
-        self.work()
-        self.keep(last=True)
+            self.keep(last=True)
+        except Exception as error:  # noqa: BLE001 - nobody foresaw it; what nobody watches may not go on
+            structlog.get_logger().error("comparing failed", trial=self.plan.id, exc_info=error)
+            if self.models.trial is self:
+                self.stop(f"comparing failed: {error!r}")
 
 
 def answered(served: Served, trial: Trial | None, asked: Asked) -> tuple[Served, Parts] | Refusal:
