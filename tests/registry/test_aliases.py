@@ -1,5 +1,6 @@
 """Versions, the bundles behind them, and who is champion."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,17 @@ def test_a_fetched_bundle_is_the_registered_one(settings: Settings, versions: li
         assert folder == settings.data_dir / "champions" / version.model_version
         assert read_bundle(folder).manifest.content_hash == version.content_hash
     assert {path.name for path in folder.parent.iterdir()} == {version.model_version for version in versions}
+
+
+def test_a_fetched_bundle_lies_where_it_says_itself_and_not_where_a_tag_says(
+    settings: Settings, versions: list[Version], tmp_path: Path
+) -> None:
+    victim = settings.data_dir / "victim"
+    victim.mkdir()
+    (victim / "mine").touch()
+    folder = fetch_bundle(settings, replace(versions[0], model_version="../victim"))
+    assert folder == settings.data_dir / "champions" / versions[0].model_version
+    assert (victim / "mine").exists()
 
 
 def stored(version: Version, settings: Settings) -> Path:

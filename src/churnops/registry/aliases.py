@@ -101,7 +101,7 @@ def fetch_bundle(settings: Settings, version: Version) -> Path:
         raise BundleError(
             f"{version.source}: holds {bundle.manifest.model_version}, not {version.model_version}"
         )
-    return write_bundle(bundle, champions / version.model_version)
+    return write_bundle(bundle, champions / bundle.manifest.model_version)  # not the tag, which may be a path
 
 
 def record_evidence(client: MlflowClient, version: Version, evidence: Evidence) -> None:
