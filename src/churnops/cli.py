@@ -340,21 +340,17 @@ def serve(
         raise typer.BadParameter("a bundle folder is served as it is: --follow needs the name of a model")
     settings = _settings()
     from churnops.config import load_toml
+    from churnops.jobs.bundles import bundle_folder
     from churnops.jobs.serve import Followed, Shield, serve
     from churnops.serving.cache import place_of
     from churnops.serving.protection import Protection
-    from churnops.storage import is_remote
 
     protection = load_toml(Protection, config) if config else Protection()
     shield = Shield(protection, config, no_login, settings.log_json)
     source: Path | Followed
     if follow:
         source = Followed(name, follow, settings.mlflow_uri, place_of(settings.data_dir, name))
-    elif bundle and not is_remote(bundle):
-        source = Path(bundle)
     else:
-        from churnops.jobs.bundles import bundle_folder  # MLflow takes seconds to import
-
         source = bundle_folder(settings, name, bundle)
     serve(source, host, port, workers=workers, shield=shield)
 

@@ -107,7 +107,7 @@ def test_a_fetched_bundle_is_the_registered_one(settings: Settings, versions: li
 
 
 def test_a_fetched_bundle_lies_where_it_says_itself_and_not_where_a_tag_says(
-    settings: Settings, versions: list[Version], tmp_path: Path
+    settings: Settings, versions: list[Version]
 ) -> None:
     victim = settings.data_dir / "victim"
     victim.mkdir()

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -17,6 +19,7 @@ from churnops.bundle.bundle import read_bundle, write_bundle
 from churnops.config import Settings
 from churnops.errors import RegistryError
 from churnops.jobs import trials
+from churnops.jobs.bundles import bundle_folder
 from churnops.jobs.rollback import roll_back
 from churnops.registry.aliases import Version, make_champion
 from churnops.registry.audit_log import verify
@@ -194,6 +197,28 @@ def test_a_corrupt_bundle_is_refused_until_it_is_whole(place):
     server.look()
     assert version_of(server) == new.model_version
     assert "refused" not in server.models.state
+
+
+def test_a_champion_is_found_by_its_name_without_mlflow(place):
+    place.register()
+    with pytest.raises(RegistryError, match=f"{place.name} has no champion that can be had: either nothing"):
+        bundle_folder(place.settings, place.name, None)
+    version = place.register(steeper(2))
+    place.promote(version)
+    code = (
+        "import sys\nfrom pathlib import Path\nimport churnops.jobs.serve\n"
+        "from churnops.config import Settings\nfrom churnops.jobs.bundles import bundle_folder\n"
+        "settings = Settings(data_dir=sys.argv[1], tracking_uri=sys.argv[2])\n"
+        "print(bundle_folder(settings, sys.argv[3], None))\n"
+        "print(*{'mlflow', 'sqlalchemy', 'pandas', 'duckdb'}.intersection(sys.modules))"
+    )
+    place_of_it = [str(place.settings.data_dir), place.settings.mlflow_uri, place.name]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *place_of_it], check=True, capture_output=True, text=True
+    )
+    folder, heavy = done.stdout.split("\n")[:2]
+    assert heavy == ""
+    assert read_bundle(Path(folder)).manifest.content_hash == version.content_hash
 
 
 def test_a_damaged_cache_is_fetched_again(place):

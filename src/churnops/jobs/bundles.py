@@ -5,7 +5,8 @@ from pathlib import Path
 from churnops.config import Settings
 from churnops.errors import RegistryError
 from churnops.jobs.steps.ledger import run_folder
-from churnops.registry.aliases import champion, fetch_bundle
+from churnops.serving.cache import Cache
+from churnops.serving.registered import Registered, Registry, registry_at
 from churnops.sources.mirror import mirror
 from churnops.storage import is_remote
 
@@ -16,13 +17,23 @@ def bundle_folder(settings: Settings, name: str, chosen: str | None) -> Path:
     Raises RegistryError where nothing was promoted yet, BundleError where what was fetched is not whole.
     """
     if chosen is not None:
-        cache = settings.data_dir / "bundles"
-        return cache / mirror(chosen, cache) if is_remote(chosen) else Path(chosen)
-    serving = champion(settings.mlflow_uri, name)
-    if serving is None:
+        bundles = settings.data_dir / "bundles"
+        return bundles / mirror(chosen, bundles) if is_remote(chosen) else Path(chosen)
+    registry, cache = registry_at(settings.mlflow_uri), Cache(settings.data_dir / "champions")
+    champion = _champion(name, registry, settings)
+    cache.bundle(champion, registry)
+    return cache.folder_of(champion.content_hash)
+
+
+def _champion(name: str, registry: Registry, settings: Settings) -> Registered:
+    try:
+        number = registry.standing(name).aliases.get("champion")
+        why = "either nothing was run yet, or no bundle passed the gates (see the reasons in `churnops run`)"
+    except RegistryError as error:
+        number, why = None, str(error)
+    if number is None:
         raise RegistryError(
-            f"{name} has no champion: either nothing was run yet, or no bundle passed the gates "
-            f"(see the reasons in `churnops run`); to use the last run's all the same: "
+            f"{name} has no champion that can be had: {why}; to use the last run's all the same: "
             f"--bundle {run_folder(settings, name) / 'bundle'}"
         )
-    return fetch_bundle(settings, serving)
+    return registry.version(name, number)
