@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from command import ROOT
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from typer.testing import CliRunner
@@ -173,6 +175,23 @@ def test_a_new_key_is_shown_once_with_the_line_for_the_server(monkeypatch, capsy
     (tmp_path / "serving.toml").write_text(f"[keys]\n{line}")
     keys = load_toml(Protection, tmp_path / "serving.toml").keys
     assert Keys(keys).caller(secret.encode()) == 'the "shop"'
+
+
+@pytest.mark.parametrize("name", ["", "  ", "web\nadmin", "x" * 101])
+def test_a_key_is_for_somebody_with_a_name(monkeypatch, capsys, name):
+    code, said, told = call(monkeypatch, capsys, "key", name)
+    assert code == 2
+    assert "names no caller" in " ".join(told.replace("│", " ").split())
+    assert said == ""
+
+
+def test_outside_the_repository_a_missing_recipe_is_said_with_the_way_out(monkeypatch, capsys, tmp_path):
+    config = (ROOT / "configs/data/telco.toml").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    Path("shop.toml").write_bytes(config)
+    code, _, told = call(monkeypatch, capsys, "run", "shop.toml", "--frameworks", "lightgbm")
+    assert code == 2
+    assert f"configs/train/mlp.toml:\n  - no such file in {tmp_path}: --recipe names another" in told
 
 
 def test_a_bundle_is_signed(monkeypatch, capsys, tmp_path, tiny_bundle):

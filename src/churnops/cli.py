@@ -361,7 +361,12 @@ def key(
 ) -> None:
     """Make an API key for one caller of `serve`."""
     from churnops.serving.access import new_key
+    from churnops.serving.protection import caller_name
 
+    try:
+        caller_name(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     secret, digest = new_key()
     _say(f"{secret}  <- for {name}; it is not kept anywhere")
     _say(f'Under [keys] of the file that serve --config reads: {json.dumps(name)} = "{digest}"')

@@ -105,13 +105,17 @@ class FrozenModel(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load_toml(model: type[Model], path: Path) -> Model:
-    """Read `path` into `model`; raise ConfigError naming every wrong key at once."""
+def load_toml(model: type[Model], path: Path, *, hint: str = "") -> Model:
+    """Read `path` into `model`; raise ConfigError naming every wrong key at once.
+
+    `hint` is what to do where there is no such file.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         return model.model_validate(content)
     except FileNotFoundError:
-        raise ConfigError(str(path), ["no such file"]) from None
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise ConfigError(str(path), [f"no such file{where}{hint and f': {hint}'}"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
     except ValidationError as error:
@@ -130,6 +134,6 @@ def dotted(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 def faults(error: ValidationError) -> list[str]:
     """Every fault as `path.to.key: what is wrong`."""
     return [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}"
+        f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg'].removeprefix('Value error, ')}"
         for fault in error.errors()
     ]

@@ -2,9 +2,14 @@
 
 import base64
 import binascii
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from churnops.errors import BundleError, ConfigError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SIGNATURE_FILE = "manifest.sig"
 
@@ -28,20 +33,27 @@ def sign(manifest: Path, key_file: Path) -> Path:
     return signature
 
 
-def check_signature(manifest: Path, public_key: str) -> None:
-    """Raise BundleError unless the owner of `public_key` (PEM) signed `manifest`."""
-    from cryptography.exceptions import InvalidSignature
+def read_public_key(pem: str) -> "Ed25519PublicKey":
+    """The key; raises ValueError for text that is none."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+    with suppress(ValueError, UnsupportedAlgorithm):
+        key = load_pem_public_key(pem.encode())
+        if isinstance(key, Ed25519PublicKey):
+            return key
+    raise ValueError("is no Ed25519 public key in PEM, as `openssl pkey -pubout` writes it")
+
+
+def check_signature(manifest: Path, public_key: str) -> None:
+    """Raise BundleError unless the owner of `public_key` (PEM) signed `manifest`."""
+    from cryptography.exceptions import InvalidSignature
+
     try:
-        key = load_pem_public_key(public_key.encode())
-    except ValueError:
-        key = None
-    if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError(
-            "signed_by", ["is no Ed25519 public key in PEM, as `openssl pkey -pubout` writes it"]
-        )
+        key = read_public_key(public_key)
+    except ValueError as error:
+        raise ConfigError("signed_by", [str(error)]) from None
     try:
         signature = base64.b64decode(manifest.with_name(SIGNATURE_FILE).read_bytes(), validate=False)
         key.verify(signature, manifest.read_bytes())

@@ -73,8 +73,16 @@ def read_plan(
     return Plan(
         chosen_frameworks(frameworks, elsewhere=NETWORKS if elsewhere else ()),
         load_toml(DataConfig, files.config),
-        load_toml(Recipe, files.recipe),
-        load_toml(Gates, files.gates),
+        load_toml(
+            Recipe,
+            files.recipe,
+            hint="--recipe names another; churnops's own are in configs/train/ of its repository",
+        ),
+        load_toml(
+            Gates,
+            files.gates,
+            hint="--gates names another; churnops's own is configs/promotion.toml of its repository",
+        ),
         at,
         actor,
     )

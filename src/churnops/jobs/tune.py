@@ -106,7 +106,11 @@ def _checked(request: Request) -> Recipe:
     chosen_frameworks([request.framework], option="--framework")
     if not 0 < request.minutes < math.inf:
         raise ConfigError("--minutes", [f"{request.minutes:g}: must be a number above 0"])
-    return load_toml(Recipe, request.recipe)
+    return load_toml(
+        Recipe,
+        request.recipe,
+        hint="--recipe names another; churnops's own are in configs/train/ of its repository",
+    )
 
 
 def _task(request: Request, start: Recipe, shop: Workshop) -> _Task:

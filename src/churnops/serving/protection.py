@@ -1,16 +1,49 @@
 """How a server is protected: the file `churnops serve --config` reads."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
+from churnops.bundle.signature import read_public_key
 from churnops.config import FrozenModel
 from churnops.errors import ConfigError
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_LONGEST_NAME = 100
+
+
+def _sha256(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError("is not the hash of a key: take the line that `churnops key` prints")
+    return text
+
+
+def caller_name(text: str) -> str:
+    """`text`; raises ValueError where a line of the log could not show it as the name of a caller."""
+    if not text.strip() or not text.isprintable() or len(text) > _LONGEST_NAME:
+        raise ValueError(
+            f"{text[:_LONGEST_NAME]!r} names no caller: it takes 1 to {_LONGEST_NAME} characters"
+        )
+    return text
+
+
+def _named_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in origins:
+        raise ValueError("name each origin; '*' lets every page of the web ask")
+    return origins
+
+
+def _public_key(pem: str) -> str:
+    if pem:
+        read_public_key(pem)
+    return pem
+
+
+Sha256 = Annotated[str, AfterValidator(_sha256)]
+CallerName = Annotated[str, AfterValidator(caller_name)]
 _Count = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[float, Field(gt=0)]
 
@@ -60,25 +93,19 @@ class Limits(FrozenModel):
 class Protection(FrozenModel):
     """Who may ask, how much, and what is told about it."""
 
-    keys: Mapping[str, Sha256] = Field(default_factory=dict)
+    keys: Mapping[CallerName, Sha256] = Field(default_factory=dict)
     """Name of a caller -> SHA-256 of its API key, as `churnops key` prints them."""
     tokens: Tokens | None = None
     limits: Limits = Limits()
-    signed_by: str = ""
+    signed_by: Annotated[str, AfterValidator(_public_key)] = ""
     """The public key (Ed25519, PEM) of whom bundles must be signed by; empty: they need not be."""
-    cors_origins: tuple[str, ...] = ()
+    cors_origins: Annotated[tuple[str, ...], AfterValidator(_named_origins)] = ()
     """Pages of these origins may call from a browser."""
     access_log_ratio: float = Field(default=0.01, ge=0, le=1)
     """The share of requests that is logged; failures always are."""
     otlp_endpoint: str = ""
     """Where metrics are sent over OTLP/HTTP, such as http://collector:4318/v1/metrics; empty: nowhere."""
     otlp_seconds: _Seconds = 30
-
-    @model_validator(mode="after")
-    def _origins_are_named(self) -> "Protection":
-        if "*" in self.cors_origins:
-            raise ValueError("cors_origins: name each origin; '*' lets every page of the web ask")
-        return self
 
     @property
     def asks_who(self) -> bool:
