@@ -16,8 +16,10 @@ from comparisons import NOON, make_comparison
 
 from churnops.bundle.bundle import read_bundle
 from churnops.config import Settings
+from churnops.errors import RegistryError
 from churnops.jobs import trials
 from churnops.jobs.promote import Decision, promote
+from churnops.jobs.rollback import roll_back
 from churnops.registry.aliases import champion, fetch_bundle, make_champion
 from churnops.registry.promotion import Gates
 from churnops.registry.tracking import CandidateRun, record
@@ -126,3 +128,29 @@ def test_a_server_follows_it_without_mlflow_and_tells_it_of_a_stopped_canary(
     follower.look()
     assert follower.models.current.model_version == new.model_version
     follower.close()
+
+
+@pytest.mark.e2e
+def test_it_takes_orders_without_mlflow(server: str, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "our data", tracking_uri=server)
+    plain = {"candidates": (CandidateRun("torch", {}),), "files": ()}
+    old, new = (record(make_comparison(tmp_path, mark, **plain), settings).version for mark in (0.3, 0.7))
+    make_champion(server, old)
+    make_champion(server, new)
+    code = (
+        "import datetime as dt, sys\nfrom churnops.config import Settings\n"
+        "from churnops.jobs import rollback, trials\n"
+        "settings = Settings(data_dir=sys.argv[1], tracking_uri=sys.argv[2])\n"
+        "said = {'at': dt.datetime(2024, 1, 1, tzinfo=dt.UTC), 'actor': 'anna'}\n"
+        "trials.start(trials.Order(sys.argv[3], 1, 0.5, False), settings, **said)\n"
+        "trials.stop(sys.argv[3], settings, **said)\n"
+        "rollback.roll_back(sys.argv[3], settings, **said)\n"
+        "print('mlflow' in sys.modules, trials.status(sys.argv[3], settings)[1])"
+    )
+    its = [str(settings.data_dir), server, old.name]
+    done = subprocess.run([sys.executable, "-c", code, *its], check=True, capture_output=True, text=True)
+    assert done.stdout == "False by anna\n"
+    serving = champion(server, old.name)
+    assert serving == old
+    with pytest.raises(RegistryError, match="nobody has no champion"):
+        roll_back("nobody", settings, at=NOON, actor="anna")

@@ -124,14 +124,29 @@ def test_a_rollback_brings_back_the_champion_before_and_is_written_down(place):
     place.promote(old)
     place.promote(new)
     server = place.follower()
-    assert roll_back(place.name, place.settings, at=NOON, actor="anna") == (new, old)
+    left, now = roll_back(place.name, place.settings, at=NOON, actor="anna")
+    assert (left.model_version, now.model_version) == (new.model_version, old.model_version)
     server.look()
     assert version_of(server) == old.model_version
     log = place.settings.data_dir / "audit.jsonl"
-    assert json.loads(log.read_text())["decision"] == "rolled back"
+    told = json.loads(log.read_text())
+    assert (told["decision"], told["version"]["number"]) == ("rolled back", old.number)
     assert verify(log) is None
     with pytest.raises(RegistryError, match="first champion"):
         roll_back(place.name, place.settings, at=NOON, actor="anna")
+
+
+def test_how_a_trial_stands_is_read_without_mlflow(place):
+    place.promote(place.register())
+    place.start(place.register(steeper(2)))
+    code = (
+        "import sys\nfrom churnops.config import Settings\nfrom churnops.jobs import rollback, trials\n"
+        "trials.status(sys.argv[3], Settings(data_dir=sys.argv[1], tracking_uri=sys.argv[2]))\n"
+        "print(*{'mlflow', 'sqlalchemy', 'pandas', 'duckdb', 'fastapi'}.intersection(sys.modules))"
+    )
+    its = [str(place.settings.data_dir), place.settings.mlflow_uri, place.name]
+    done = subprocess.run([sys.executable, "-c", code, *its], check=True, capture_output=True, text=True)
+    assert done.stdout == "\n"
 
 
 def test_nobody_to_go_back_from_is_said(place):

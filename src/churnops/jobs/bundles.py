@@ -5,6 +5,7 @@ from pathlib import Path
 from churnops.config import Settings
 from churnops.errors import RegistryError
 from churnops.jobs.steps.ledger import run_folder
+from churnops.registry.names import CHAMPION
 from churnops.serving.cache import Cache
 from churnops.serving.registered import Registered, Registry, registry_at
 from churnops.sources.mirror import mirror
@@ -27,7 +28,7 @@ def bundle_folder(settings: Settings, name: str, chosen: str | None) -> Path:
 
 def _champion(name: str, registry: Registry, settings: Settings) -> Registered:
     try:
-        number = registry.standing(name).aliases.get("champion")
+        number = registry.standing(name).aliases.get(CHAMPION)
         why = "either nothing was run yet, or no bundle passed the gates (see the reasons in `churnops run`)"
     except RegistryError as error:
         number, why = None, str(error)

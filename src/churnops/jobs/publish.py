@@ -15,7 +15,8 @@ from churnops.cloud.s3 import put
 from churnops.cloud.settings import SageMaker
 from churnops.config import Settings
 from churnops.errors import ConfigError, RegistryError
-from churnops.registry.aliases import CHALLENGER, CHAMPION, Version, fetch_bundle, find_version, holders
+from churnops.registry.aliases import Version, fetch_bundle, find_version, holders
+from churnops.registry.names import CHALLENGER, CHAMPION
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from churnops.config import Settings
 from churnops.errors import RegistryError
+from churnops.jobs.orders import read_orders, write_orders
 from churnops.registry import audit_log
-from churnops.registry.aliases import CHALLENGER, champion, find_version, holders, model_tag, tag_model
+from churnops.registry.names import CHALLENGER, CHAMPION
 from churnops.serving.cache import place_of
 from churnops.serving.canary import Place
 from churnops.serving.shadow import Differences, summary
@@ -29,15 +30,13 @@ class Order:
 
 def start(order: Order, settings: Settings, *, at: dt.datetime, actor: str) -> Plan:
     """Order a trial, in place of one that goes on; raises RegistryError where there is no such version."""
-    uri = settings.mlflow_uri
-    version = order.version
+    registry = write_orders(settings.mlflow_uri)
+    aliases = registry.standing(order.name).aliases
+    version = order.version or aliases.get(CHALLENGER)
     if version is None:
-        challenger = holders(uri, order.name).get(CHALLENGER)
-        if challenger is None:
-            raise RegistryError(f"{order.name} has no challenger: name a version with --version")
-        version = challenger.number
-    serving = champion(uri, order.name)
-    if serving is None or serving.number == find_version(uri, order.name, version).number:
+        raise RegistryError(f"{order.name} has no challenger: name a version with --version")
+    # Without a champion there is none that it can be tried beside either.
+    if aliases.get(CHAMPION, version) == registry.version(order.name, version).number:
         raise RegistryError(f"version {version} of {order.name} cannot be tried beside another champion")
     plan = Plan(
         id=f"{at.astimezone(dt.UTC):%Y%m%dT%H%M%S-%f}",
@@ -59,7 +58,7 @@ def stop(name: str, settings: Settings, *, at: dt.datetime, actor: str) -> Plan:
 
 def status(name: str, settings: Settings) -> tuple[Plan, str]:
     """The last trial that was ordered, and why it was stopped; raises RegistryError where there is none."""
-    plan = plan_of(model_tag(settings.mlflow_uri, name, TAG) or "")
+    plan = plan_of(read_orders(settings.mlflow_uri).standing(name).tags.get(TAG, ""))
     if plan is None:
         raise RegistryError(f"nothing is tried beside the champion of {name}: churnops canary start {name}")
     here = Place(place_of(settings.data_dir, name) / "canary", plan.id, 0).stopped()
@@ -79,4 +78,4 @@ def _order(name: str, plan: Plan, settings: Settings, *, at: dt.datetime, actor:
         audit_log.append(
             log, {"decision": decision, "name": name, "plan": plan.model_dump()}, at=at, actor=actor
         )
-        tag_model(settings.mlflow_uri, name, TAG, plan.model_dump_json())
+        write_orders(settings.mlflow_uri).tag(name, TAG, plan.model_dump_json())

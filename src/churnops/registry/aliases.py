@@ -17,12 +17,9 @@ from churnops.config import Settings
 from churnops.errors import BundleError, RegistryError
 from churnops.registry import artifacts
 from churnops.registry.client import connect
+from churnops.registry.names import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
 from churnops.registry.promotion import Evidence
 
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-PREVIOUS_CHAMPION = "previous_champion"
-"""Tag of a champion's version: the number of the version it replaced, to which one can go back."""
 BUNDLE_FOLDER = "bundle"
 """Where in its run's artifacts a version's bundle lies."""
 _EVIDENCE = "evidence"
@@ -43,7 +40,7 @@ class Version:
 
 def register(client: MlflowClient, manifest: Manifest, *, run_id: str) -> Version:
     """The version of the bundle that `run_id` holds; a bundle registered before keeps its version and run."""
-    if _model(client, manifest.name) is None:
+    if find_model(client, manifest.name) is None:
         client.create_registered_model(manifest.name)
     same_content = f"name = '{manifest.name}' and tag.content_hash = '{manifest.content_hash}'"
     known = client.search_model_versions(same_content, order_by=["version_number ASC"])
@@ -62,7 +59,7 @@ def register(client: MlflowClient, manifest: Manifest, *, run_id: str) -> Versio
 def champion(uri: str, name: str) -> Version | None:
     """The version that serves; None before the first promotion."""
     with connect(uri) as client:
-        model = _model(client, name)
+        model = find_model(client, name)
         number = model and model.aliases.get(CHAMPION)
         return _version(client.get_model_version(name, str(number))) if number else None
 
@@ -70,7 +67,7 @@ def champion(uri: str, name: str) -> Version | None:
 def holders(uri: str, name: str) -> dict[str, Version]:
     """Who holds which of the two aliases; empty for a model nobody registered."""
     with connect(uri) as client:
-        model = _model(client, name)
+        model = find_model(client, name)
         aliases = model.aliases if model else {}
         return {
             alias: _version(client.get_model_version(name, str(number)))
@@ -141,33 +138,8 @@ def make_champion(uri: str, version: Version) -> None:
         client.set_registered_model_alias(version.name, CHAMPION, number)
 
 
-def previous_champion(uri: str, version: Version) -> Version | None:
-    """Whom a champion replaced; None for the first."""
-    with connect(uri) as client:
-        number = client.get_model_version(version.name, str(version.number)).tags.get(PREVIOUS_CHAMPION)
-        return _version(client.get_model_version(version.name, number)) if number else None
-
-
-def restore_champion(uri: str, version: Version) -> None:
-    """Move the alias `champion` back to a version that held it: whom that one replaced stays known."""
-    with connect(uri) as client:
-        client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
-
-
-def model_tag(uri: str, name: str, key: str) -> str | None:
-    """What stands on the model `name`, not on one of its versions; None where nothing does."""
-    with connect(uri) as client:
-        model = _model(client, name)
-        return model.tags.get(key) if model else None
-
-
-def tag_model(uri: str, name: str, key: str, value: str) -> None:
-    """Tag the model `name`, in place of what stood there."""
-    with connect(uri) as client:
-        client.set_registered_model_tag(name, key, value)
-
-
-def _model(client: MlflowClient, name: str) -> RegisteredModel | None:
+def find_model(client: MlflowClient, name: str) -> RegisteredModel | None:
+    """The model `name`, with aliases and tags; None where nobody registered it."""
     try:
         return client.get_registered_model(name)
     except MlflowException as error:

@@ -51,27 +51,40 @@ class Registered:
     content_hash: str
     source: str
     """Where its bundle lies."""
+    tags: Mapping[str, str]
 
 
-class Registry(Protocol):
-    """A tracking server or a local database. All methods raise RegistryError where it does not answer."""
+class Orders(Protocol):
+    """What people order of a registry. All methods raise RegistryError where it does not answer."""
 
     def standing(self, name: str) -> Standing:
-        """Aliases and tags of the model `name`."""
+        """Aliases and tags of the model `name`; none where there is no such model."""
 
     def version(self, name: str, number: int) -> Registered:
         """Version `number` of the model `name`."""
 
+    def tag(self, name: str, key: str, value: str) -> bool:
+        """Tag the model `name`; False where only MLflow's own tools may write."""
+
+    def point(self, name: str, alias: str, number: int) -> bool:
+        """Move an alias to a version; False where only MLflow's own tools may write."""
+
+
+class Registry(Orders, Protocol):
+    """A tracking server or a local database, that servers read."""
+
     def fetch(self, source: str, to: Path) -> None:
         """Bring the files of a version's bundle into the folder `to`."""
 
-    def tag(self, name: str, key: str, value: str) -> bool:
-        """Tag the model `name`; False where only MLflow's own tools may write."""
+
+def is_server(uri: str) -> bool:
+    """Whether a tracking server is asked, over HTTP."""
+    return uri.startswith(("http://", "https://"))
 
 
 def registry_at(uri: str) -> Registry:
     """The registry at an MLflow tracking URI; raises ConfigError for one that cannot be followed."""
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         return _Server(uri)
     if uri.startswith(_SQLITE):
         return _Database(Path(uri.removeprefix(_SQLITE)))
@@ -80,6 +93,10 @@ def registry_at(uri: str) -> Registry:
         "CHURNOPS_TRACKING_URI",
         [f"a server follows a tracking server (http://, https://) or a local SQLite, not {kind}"],
     )
+
+
+class _NotThere(RegistryError):
+    """A registry answers that it has no such thing."""
 
 
 class _Alias(msgspec.Struct):
@@ -130,7 +147,10 @@ class _Server:
         self._headers = {"Content-Type": "application/json"} | _login(parts)
 
     def standing(self, name: str) -> Standing:
-        model = self._asked("mlflow/registered-models/get", _ModelAnswer, name=name).registered_model
+        try:
+            model = self._asked("mlflow/registered-models/get", _ModelAnswer, name=name).registered_model
+        except _NotThere:
+            return Standing({}, {})
         try:
             aliases = {one.alias: int(one.version) for one in model.aliases}
         except ValueError as error:
@@ -140,7 +160,7 @@ class _Server:
     def version(self, name: str, number: int) -> Registered:
         asked = {"name": name, "version": str(number)}
         found = self._asked("mlflow/model-versions/get", _VersionAnswer, **asked).model_version
-        return _registered(name, number, _tags(found.tags), found.source)
+        return registered(name, number, _tags(found.tags), found.source)
 
     def fetch(self, source: str, to: Path) -> None:
         parts = urllib.parse.urlsplit(source)
@@ -157,9 +177,16 @@ class _Server:
                 shutil.copyfileobj(answer, here)
 
     def tag(self, name: str, key: str, value: str) -> bool:
-        body = json.dumps({"name": name, "key": key, "value": value}).encode()
-        with self._answer("mlflow/registered-models/set-tag", body):
-            return True
+        self._told("set-tag", name=name, key=key, value=value)
+        return True
+
+    def point(self, name: str, alias: str, number: int) -> bool:
+        self._told("alias", name=name, alias=alias, version=str(number))
+        return True
+
+    def _told(self, verb: str, **order: str) -> None:
+        with self._answer(f"mlflow/registered-models/{verb}", json.dumps(order).encode()):
+            pass
 
     def _asked(self, verb: str, kind: type[_Answer], **query: str) -> _Answer:
         with self._answer(f"{verb}?{urllib.parse.urlencode(query)}") as answer:
@@ -174,7 +201,8 @@ class _Server:
                 yield answer
         except urllib.error.HTTPError as error:
             said = error.read(1000).decode(errors="replace")
-            raise RegistryError(f"{self._base}: status {error.code}: {said}") from error
+            kind = _NotThere if "RESOURCE_DOES_NOT_EXIST" in said else RegistryError
+            raise kind(f"{self._base}: status {error.code}: {said}") from error
         except (OSError, HTTPException, ValueError, msgspec.MsgspecError, RecursionError) as error:
             raise RegistryError(f"{self._base}: {error}") from error
 
@@ -202,13 +230,17 @@ class _Database:
                 "SELECT key, coalesce(value, '') FROM model_version_tags WHERE name = ? AND version = ?",
                 [name, number],
             ).fetchall()
-            return _registered(name, number, _texts(tags), str(found[0] or "") if found else "")
+            return registered(name, number, _texts(tags), str(found[0] or "") if found else "")
 
     def fetch(self, source: str, to: Path) -> None:
         _fetch(source, to)
 
     def tag(self, name: str, key: str, value: str) -> bool:
         del name, key, value
+        return False
+
+    def point(self, name: str, alias: str, number: int) -> bool:
+        del name, alias, number
         return False
 
     @contextmanager
@@ -221,11 +253,12 @@ class _Database:
             raise RegistryError(f"registry {self._path}: {error}") from error
 
 
-def _registered(name: str, number: int, tags: Mapping[str, str], source: str) -> Registered:
+def registered(name: str, number: int, tags: Mapping[str, str], source: str) -> Registered:
+    """The version that stands in a registry so; raises RegistryError where churnops did not register it."""
     content_hash, model_version = tags.get("content_hash", ""), tags.get("model_version", "")
     if not source or not model_version or not re.fullmatch("[0-9a-f]{64}", content_hash):
         raise RegistryError(f"the registry holds no version {number} of {name} that churnops registered")
-    return Registered(number, model_version, content_hash, source)
+    return Registered(number, model_version, content_hash, source, tags)
 
 
 def _fetch(source: str, to: Path) -> None:
