@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+import structlog
 from builders import make_bundle
 from hypothesis import settings
 from s3_server import s3_client, serving, settings_of
@@ -12,6 +13,13 @@ from churnops.engines.on_duckdb import DuckDB
 # The same examples every run: a red test stays red until somebody mends it.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was():
+    """The command line logs to standard error, which is another in the next test."""
+    yield
+    structlog.reset_defaults()
 
 
 # Not annotated with what they return: Hypothesis would keep that alive, and DuckDB report leaks at the end.
