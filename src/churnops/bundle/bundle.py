@@ -110,6 +110,11 @@ class Bundle:
         return numeric_NF, np.array(texts, dtype=object).reshape(len(rows), len(categorical))
 
     @cached_property
+    def model_version(self) -> str:
+        """As in the manifest, which hashes itself each time."""
+        return self.manifest.model_version
+
+    @cached_property
     def numeric(self) -> tuple[InputColumn, ...]:
         """As in the manifest, which looks for them each time."""
         return self.manifest.numeric

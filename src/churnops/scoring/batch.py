@@ -147,7 +147,7 @@ def _scored(
     batch: Batch, key: pa.RecordBatch, numeric_NF: np.ndarray, categories: _Numbered
 ) -> pa.RecordBatch:
     bundle, starts = batch.bundle, range(0, key.num_rows, _GRAPH_ROWS)
-    version = bundle.manifest.model_version
+    version = bundle.model_version
     fed_NC = bundle.categories.fed(*categories)
     pieces = [slice(start, start + _GRAPH_ROWS) for start in starts]
     scores = [bundle.score(numeric_NF[piece], fed_NC[piece]) for piece in pieces]

@@ -64,7 +64,7 @@ class Served:
     def __init__(self, bundle: Bundle, *, names: frozenset[str] = frozenset(), note: Note = unheard) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
-        self.model_version = bundle.manifest.model_version
+        self.model_version = bundle.model_version
         self._threshold = bundle.manifest.threshold
         known = {*(column.name for column in self.manifest.inputs), *self.manifest.ignored_columns}
         self.names = names | known
