@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from churnops.errors import ChurnopsError, Diverged, Fault, NotEnoughData
-from churnops.jobs.steps.apart import apart
+from churnops.errors import ChurnopsError, Diverged, Fault, NotEnoughData, ProcessLost
+from churnops.jobs.steps.apart import apart, together
 
 
 def square(task, tell):
@@ -102,3 +102,15 @@ def alive(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def lose_or_die(task, _):
+    if task == "loses":
+        raise ProcessLost("another is gone")
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_one_that_was_killed_is_told_before_what_others_say_of_having_lost_it():
+    with pytest.raises(ProcessLost, match="process 2 of 2 was ended by signal 9"):
+        together(lose_or_die, ["loses", "dies"], lambda *_: None)

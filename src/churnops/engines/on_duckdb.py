@@ -29,12 +29,18 @@ class DuckDB:
     distributed: ClassVar[bool] = False
 
     def write(self, sql: str, tables: Mapping[str, str], to: str) -> int:
-        """Write the result of `sql` to the Parquet file `to`, or .csv, in one step; return its rows."""
+        """Write the result of `sql` to the Parquet file `to` in one step; return its rows."""
+        return self._write(sql, tables, to, "parquet, compression zstd")
+
+    def write_csv(self, sql: str, tables: Mapping[str, str], to: str) -> int:
+        """As `write`, in CSV with a header."""
+        return self._write(sql, tables, to, "csv, header")
+
+    def _write(self, sql: str, tables: Mapping[str, str], to: str, form: str) -> int:
         unfinished = Path(f"{to}.{os.getpid()}.unfinished")
         unfinished.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self.connect(tables) as connection:
-                form = "csv, header" if to.endswith(".csv") else "parquet, compression zstd"
                 copy = f"copy ({sql}) to '{_literal(str(unfinished))}' (format {form})"
                 rows = connection.execute(copy).fetchone()
             unfinished.replace(to)  # a reader sees the old file or the new one

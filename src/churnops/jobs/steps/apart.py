@@ -37,13 +37,19 @@ def together(work: Work, tasks: Sequence[Any], tell: Tell) -> None:
     crew: list[_Member] = []
     try:
         crew += (_begin(work, task) for task in tasks)
-        problems = list(_problems(crew, tell))
+        problems = sorted(_problems(crew, tell), key=lambda found: found.distance)
     finally:
         for member in crew:
             member.process.kill()
             member.process.join()
     if problems:
-        raise min(problems, key=lambda problem: isinstance(problem, ProcessLost))
+        raise problems[0].error
+
+
+class _Problem(NamedTuple):
+    error: Exception
+    distance: int
+    """From what began it: 0 raised by one of them, 1 seen from outside, 2 said by one who lost another."""
 
 
 class _Member(NamedTuple):
@@ -61,7 +67,7 @@ def _begin(work: Work, task: Any) -> _Member:
     return _Member(process, ours)
 
 
-def _problems(crew: Sequence[_Member], tell: Tell) -> Iterator[Exception]:
+def _problems(crew: Sequence[_Member], tell: Tell) -> Iterator[_Problem]:
     """Pass on what they tell until all have ended, or until one has failed and the others had a moment."""
     talking: dict[Any, tuple[int, BaseProcess]] = {
         member.pipe: (number, member.process) for number, member in enumerate(crew, start=1)
@@ -69,14 +75,16 @@ def _problems(crew: Sequence[_Member], tell: Tell) -> Iterator[Exception]:
     failed = False
     while talking and (ready := wait(talking, _GRACE_SECONDS if failed else None)):
         for pipe in ready:
-            problem = _heard(pipe, tell)
-            if isinstance(problem, EOFError):
+            error, distance = _heard(pipe, tell), 0
+            if isinstance(error, ProcessLost):
+                distance = 2
+            elif isinstance(error, EOFError):
                 number, process = talking.pop(pipe)
                 process.join()
-                problem = _ended(process.exitcode or 0, f"process {number} of {len(crew)}")
-            if problem:
+                error, distance = _ended(process.exitcode or 0, f"process {number} of {len(crew)}"), 1
+            if error:
                 failed = True
-                yield problem
+                yield _Problem(error, distance)
 
 
 def _heard(pipe: Any, tell: Tell) -> Exception | None:

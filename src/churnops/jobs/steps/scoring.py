@@ -86,7 +86,8 @@ def score_table(batch: Batch, tell: Tell, *, processes: int | None = None) -> li
 def ranked(scores: Published, engine: DuckDB, to: Path) -> None:
     """Write scores to a .parquet or .csv with their rank, and in its order: equal scores by their key."""
     with naming(to, Path(f"{to}.{os.getpid()}.unfinished")):
-        engine.write(RANKED, {SCORES.name: scores.files[SCORES.name]}, str(to))
+        write = engine.write_csv if to.suffix == ".csv" else engine.write
+        write(RANKED, {SCORES.name: scores.files[SCORES.name]}, str(to))
 
 
 def check_ending(to: Path) -> None:
