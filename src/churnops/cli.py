@@ -288,7 +288,9 @@ def score(
     reasons: Annotated[
         int, typer.Option(min=0, max=100, help="How many reasons to write beside each score.", metavar="K")
     ] = 0,
-    processes: Annotated[int | None, typer.Option(min=1, help="[default: one for each core]")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="[default: one for each core, where rows are worth its start]")
+    ] = None,
     engine: EngineName = None,
     master: Master = None,
 ) -> None:

@@ -114,3 +114,19 @@ def lose_or_die(task, _):
 def test_one_that_was_killed_is_told_before_what_others_say_of_having_lost_it():
     with pytest.raises(ProcessLost, match="process 2 of 2 was ended by signal 9"):
         together(lose_or_die, ["loses", "dies"], lambda *_: None)
+
+
+def fail_or_talk(task, tell):
+    if task == "fails":
+        raise NotEnoughData("train", ["too few"])
+    for _ in range(40):
+        tell("talk", "on")
+        time.sleep(0.2)
+
+
+def test_the_first_that_fails_ends_those_who_have_something_to_tell(monkeypatch):
+    monkeypatch.setattr("churnops.jobs.steps.apart._GRACE_SECONDS", 1.0)
+    told = []
+    with pytest.raises(NotEnoughData):
+        together(fail_or_talk, ["fails", "talks"], lambda *said: told.append(said))
+    assert len(told) < 20

@@ -50,7 +50,7 @@ def test_a_server_without_a_login_describes_none(document_of):
     assert "securitySchemes" not in document["components"]
     assert "security" not in json.dumps(document)
     assert _refusals(document) == {
-        ("/v1/score", "post"): {"413", "422", "503"},
+        ("/v1/score", "post"): {"413", "415", "422", "503"},
         ("/v1/score/stream", "post"): {"413", "415", "422", "503"},
         ("/v1/model", "get"): {"503"},
         ("/livez", "get"): {"503"},

@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 import re
 import subprocess
 import sys
@@ -340,6 +341,15 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused_and_the_next_is_answe
     assert _sent(client, bomb, PARQUET).status_code == 413
     assert _peak_bytes() < before + (64 << 20)
     assert _sent(client, _parquet(good), PARQUET).status_code == 200
+
+
+def test_an_unpacking_process_that_something_ended_costs_no_file(client):
+    good = _parquet(pa.table({"tenure months": [1], '1st "plan"': ["pro"]}))
+    assert _sent(client, good, PARQUET).status_code == 200
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
+    assert _sent(client, good, PARQUET).status_code == 200
 
 
 def _varint(number, like=b""):

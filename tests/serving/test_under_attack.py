@@ -278,6 +278,17 @@ def test_what_the_server_library_has_to_say_is_logged_like_the_rest(tmp_path):
     assert "Invalid HTTP" not in server.log.read_text()
 
 
+def test_workers_end_with_their_parent(tmp_path):
+    """Else they hold the port, and nobody replaces or ends them."""
+    with serving(make_bundle(), tmp_path, "", "--workers", "2") as server:
+        os.kill(server.pid, signal.SIGKILL)
+        until = time.monotonic() + 15
+        with pytest.raises(ConnectionRefusedError):  # noqa: PT012  # it takes them a moment
+            while time.monotonic() < until:
+                socket.create_connection(("127.0.0.1", server.port)).close()
+                time.sleep(0.1)
+
+
 def test_it_ends_well_when_told_to(tmp_path):
     with serving(make_bundle(), tmp_path, "[limits]\ndrain_seconds = 2\n") as server:
         os.kill(server.pid, signal.SIGTERM)

@@ -45,20 +45,20 @@ def part_file(to: Path, schema: pa.Schema) -> Iterator[PartFile]:
     repeated = [name for name in schema.names if name not in _EACH_ITS_OWN]
     try:
         with naming(to, unfinished):
-            with (
-                unfinished.open("wb") as file,
-                pq.ParquetWriter(
+            with unfinished.open("wb") as file:
+                with pq.ParquetWriter(
                     file,
                     schema,
                     compression="zstd",
                     use_dictionary=repeated,
                     write_statistics=_SEARCHED,
                     store_schema=False,
-                ) as writer,
-            ):
-                part = PartFile(writer)
-                yield part
-                part.flush()
+                ) as writer:
+                    part = PartFile(writer)
+                    yield part
+                    part.flush()
+                file.flush()
+                os.fsync(file.fileno())  # what has its name is believed, whatever ends the machine
             unfinished.replace(to)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -74,6 +74,14 @@ def plan(files: Sequence[Path]) -> list[Part]:
     return parts or [Part(1, files[0], (), 1, 0)]
 
 
+def dealt(parts: Sequence[Part], n: int) -> list[list[Part]]:
+    """To `n` processes about as many rows each: the largest part first, to whoever has least."""
+    shares: list[list[Part]] = [[] for _ in range(n)]
+    for part in sorted(parts, key=lambda part: -part.rows):
+        min(shares, key=lambda share: sum(held.rows for held in share)).append(part)
+    return [sorted(share, key=lambda part: part.number) for share in shares]
+
+
 def _batches(file: Path, groups: Sequence[int], columns: Collection[str]) -> Iterator[pa.RecordBatch]:
     schema = columns_of(file)
     names = [name for name in schema.names if name in columns]

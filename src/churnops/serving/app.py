@@ -26,6 +26,7 @@ PATHS = (
 _JSON = (b"content-type", b"application/json")
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Faults, "description": "Too many customers, or too large a body"},
+    415: {"model": Faults, "description": "The body has a content-encoding"},
     422: {"model": Faults, "description": "Everything that is wrong with the request"},
 }
 _FOR_LOADING: dict[str, Any] = {"smoke": True, "reasons": {"sha256", "rows"}}

@@ -51,6 +51,8 @@ class Unpacker:
         Raises Malformed.
         """
         with self._lock:
+            if self._process and not self._process.is_alive():  # ended by another, without work
+                self.close()
             try:
                 said = self._asked(msgspec.json.encode(names), body)
             except (OSError, EOFError):  # it has died of the file

@@ -1,9 +1,11 @@
 """Work in processes of its own: two frameworks never meet in one, and their memory goes when they end."""
 
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -72,9 +74,9 @@ def _problems(crew: Sequence[_Member], tell: Tell) -> Iterator[_Problem]:
     talking: dict[Any, tuple[int, BaseProcess]] = {
         member.pipe: (number, member.process) for number, member in enumerate(crew, start=1)
     }
-    failed = False
-    while talking and (ready := wait(talking, _GRACE_SECONDS if failed else None)):
-        for pipe in ready:
+    until = math.inf
+    while talking and (left := until - time.monotonic()) > 0:
+        for pipe in wait(talking, None if until == math.inf else left):
             error, distance = _heard(pipe, tell), 0
             if isinstance(error, ProcessLost):
                 distance = 2
@@ -83,7 +85,7 @@ def _problems(crew: Sequence[_Member], tell: Tell) -> Iterator[_Problem]:
                 process.join()
                 error, distance = _ended(process.exitcode or 0, f"process {number} of {len(crew)}"), 1
             if error:
-                failed = True
+                until = min(until, time.monotonic() + _GRACE_SECONDS)
                 yield _Problem(error, distance)
 
 

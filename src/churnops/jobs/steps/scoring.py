@@ -17,12 +17,14 @@ from churnops.jobs.steps.apart import together
 from churnops.jobs.steps.workshop import Origin, Place, Published, Workshop
 from churnops.progress import Advance, Tell
 from churnops.scoring.batch import Batch, Share, is_done, parts_of, score_share, told
+from churnops.scoring.parts import dealt
 from churnops.writing import link_or_copy, naming
 
 _FEATURES = "features"
 _UNFINISHED = ".scores"
 """In the run folder: the parts of scores that are not all made, by the key of their step."""
 _WORTH_A_PROCESS = 500_000  # rows: about what one scores in the time that another takes to start
+_REASONS_TAKE = 100  # times as long as a score
 RANKED = """
     select customer_id, as_of, score, row_number() over () as rank, * exclude (customer_id, as_of, score)
     from (select * from scores order by score desc, customer_id, as_of)
@@ -73,14 +75,19 @@ def score_table(batch: Batch, tell: Tell, *, processes: int | None = None) -> li
     left = [part for part in parts if not is_done(batch, part)]
     rows = sum(part.rows for part in left)
     progress = _Progress(tell, total=sum(part.rows for part in parts), left=rows)
-    n = min(processes or len(os.sched_getaffinity(0)), len(left), max(rows // _WORTH_A_PROCESS, 1))
+    n = min(processes or _worth_starting(rows, batch.reasons), max(len(left), 1))
     if n > 1:
         fresh = replace(batch, bundle=replace(batch.bundle))  # open sessions do not travel
-        shares = [Share(fresh, left[i::n]) for i in range(n)]
+        shares = [Share(fresh, parts) for parts in dealt(left, n)]
         together(told, shares, lambda _, rows: progress.count(int(rows)))
     else:
         score_share(Share(batch, left), progress.count)
     return [batch.to / part.name for part in parts]
+
+
+def _worth_starting(rows: int, reasons: int) -> int:
+    worth = _WORTH_A_PROCESS // (_REASONS_TAKE if reasons else 1)
+    return min(len(os.sched_getaffinity(0)), max(rows // worth, 1))
 
 
 def ranked(scores: Published, engine: DuckDB, to: Path) -> None:
