@@ -1,6 +1,7 @@
 """Scoring from files to a table of scores, on days unlike those of training."""
 
 import datetime as dt
+import json
 import re
 
 import pyarrow as pa
@@ -108,29 +109,53 @@ def test_scoring_uses_the_tables_of_the_run_and_never_replaces_them(scored, tmp_
     assert cleaned.read_json("step.json")["key"] == cleaned.key
 
 
-def test_a_column_the_model_does_not_take_may_be_missing_today(tmp_path):
-    (tmp_path / "club.csv").write_text("member,visits,plan\n01,3,basic\n02,9,plus\n")
-    club = DataConfig.model_validate(
-        {
-            "name": "club",
-            "shape": "labelled",
-            "customers": {
-                "path": "club.csv",
-                "format": "csv",
-                "id": "member",
-                "label": {"column": "left", "churned": ["yes"], "stayed": ["no"]},
-                "columns": {"visits": {"role": "numeric"}, "exit_reason": {"role": "categorical"}},
-            },
-        }
-    )
+CLUB = DataConfig.model_validate(
+    {
+        "name": "club",
+        "shape": "labelled",
+        "customers": {
+            "path": "club.csv",
+            "format": "csv",
+            "id": "member",
+            "label": {"column": "left", "churned": ["yes"], "stayed": ["no"]},
+            "columns": {"visits": {"role": "numeric"}, "exit_reason": {"role": "categorical"}},
+        },
+    }
+)
+
+
+@pytest.fixture
+def club(tmp_path):
+    """Scores a table of members by their visits; the scores, and the account of the repairs."""
     visits = InputColumn(name="visits", kind="numeric", nullable=True, text="")
-    known = {"name": "club", "shape": "labelled", "feature_hash": feature_hash(taken(club, ["visits"]))}
+    known = {"name": "club", "shape": "labelled", "feature_hash": feature_hash(taken(CLUB, ["visits"]))}
     folder = write_bundle(make_bundle([visits], **known), tmp_path / "bundle")
 
-    settings = Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path))
-    done = score(Request(club, dt.datetime(2024, 3, 1), bundle=str(folder)), settings, lambda *_: None)
+    def run(table):
+        (tmp_path / "club.csv").write_text(table)
+        settings = Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path))
+        done = score(Request(CLUB, dt.datetime(2024, 3, 1), bundle=str(folder)), settings, lambda *_: None)
+        (account,) = (tmp_path / "var").glob("runs/club/scoring/clean/clean.json")
+        return pq.read_table(done.path), json.loads(account.read_text())
 
-    assert sorted(pq.read_table(done.path)["customer_id"].to_pylist()) == ["01", "02"]
+    return run
+
+
+def test_a_column_the_model_does_not_take_may_be_missing_today(club):
+    scores, _ = club("member,visits,plan\n01,3,basic\n02,9,plus\n")
+
+    assert sorted(scores["customer_id"].to_pylist()) == ["01", "02"]
+
+
+def test_rows_of_a_labelled_table_that_are_left_out_are_counted(club):
+    scores, account = club("member,visits,left\n01,3,no\n02,9,yes\n01,3,no\n,4,no\n")
+
+    assert sorted(scores["customer_id"].to_pylist()) == ["01", "02"]
+    assert account["tables"] == {"customers": {"rows_read": 4, "rows_kept": 2}}
+    assert {repair["rule"]: repair["rows"] for repair in account["repairs"]} == {
+        "exact_duplicates": 1,
+        "missing_id": 1,
+    }
 
 
 def test_an_unknown_ending_is_refused_before_any_work(scored, tmp_path):

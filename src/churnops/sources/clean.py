@@ -59,7 +59,7 @@ def clean(config: DataConfig, engine: DuckDB, *, source_dir: Path, to: Path) -> 
     """
     with workbench(to) as work:
         typed = type_rows(config, engine, source_dir=source_dir, work=work)
-        problems = rules.problems(typed.found) or _useless(config, typed, query=engine.query)
+        problems = rules.problems(typed.found) or _useless(typed, query=engine.query)
         if problems:
             raise ContractError(config.name, problems)
         made = write_tables(typed, engine, work=work)
@@ -186,23 +186,27 @@ def _left_out(config: DataConfig, columns: Mapping[str, Collection[str]]) -> Ite
             yield f"{name}: columns the config does not mention are left out: {', '.join(unknown)}"
 
 
-def _useless(config: DataConfig, typed: Typed, *, query: Query) -> list[str]:
+def _useless(typed: Typed, *, query: Query) -> list[str]:
     """In words, why rows that break no rule are of no use: there is none, or all have one label."""
     empty = [
         f"{name}: no row is left after repairs"
         for name, count in typed.counts.items()
         if count.rows_kept == 0
     ]
-    if empty or config.shape == "purchases" or config.customers is None:
+    labelled = typed.sources.get(LABELLED.name)
+    if empty or not isinstance(labelled, Customers):
         return empty
-    return customers.label_problems(config.customers, query, typed.addresses[LABELLED.name])
+    return customers.label_problems(labelled, query, typed.addresses[LABELLED.name])
 
 
 def sources_of(config: DataConfig) -> dict[str, Source]:
     """The tables of the config, by the names the report calls them."""
-    people = "labelled" if config.shape == "labelled" else "customers"
-    named = {"transactions": config.transactions, people: config.customers}
-    return {name: source for name, source in named.items() if source}
+    named: dict[str, Source] = {}
+    if config.transactions:
+        named["transactions"] = config.transactions
+    if config.customers:
+        named[customers.table_of(config.customers).name] = config.customers
+    return named
 
 
 def _stage(

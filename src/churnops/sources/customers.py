@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from churnops.contracts.table import Query, quoted
+from churnops.contracts.table import Query, Table, quoted
+from churnops.contracts.tables import CUSTOMERS, LABELLED
 from churnops.data_config import AttributeColumn, Customers, Label, Repairs
 from churnops.sources import mapping
 from churnops.sources.csv_text import literal
@@ -23,8 +24,13 @@ def customers_table(source: Customers, repairs: Repairs, *, kinds: Mapping[str, 
     if source.as_of:
         columns["as_of"] = mapping.moment(fields[source.as_of.column], source.as_of)
     columns |= {name: _attribute(fields[name], source.columns[name]) for name in attributes(source)}
-    name = "labelled" if source.label else "customers"
-    return TypedTable(name, tuple(fields.values()), columns, tuple(_rules(source, repairs, fields=fields)))
+    rules = tuple(_rules(source, repairs, fields=fields))
+    return TypedTable(table_of(source).name, tuple(fields.values()), columns, rules)
+
+
+def table_of(source: Customers) -> Table:
+    """What cleaning makes of the source, which the report calls by the same name."""
+    return LABELLED if source.label else CUSTOMERS
 
 
 def customers_query(table: TypedTable) -> str:
