@@ -113,6 +113,7 @@ def test_help_imports_no_library_of_the_jobs():
     [
         (["run", "nosuch.toml"], 2, "nosuch.toml:\n  - no such file"),
         (["run", "nosuch.toml", "--frameworks", "torch, lightgbm"], 2, "nosuch.toml:\n  - no such file"),
+        (["features", "nosuch.toml", "--out", "S3://b/x.parquet"], 2, "x.parquet:\n  - is neither a file"),
         (["init", "nosuch.csv", "--yes"], 2, "nosuch.csv"),
         (["report", "empty.toml"], 2, "name: Field required"),
         (["serve", "nobody"], 3, "nobody has no champion"),

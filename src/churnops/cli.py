@@ -155,7 +155,10 @@ def features(
     """Write what models may see of each customer on one day."""
     from churnops.jobs.features import make_features
     from churnops.progress import shown
+    from churnops.storage import check_deliverable
 
+    if out:
+        check_deliverable(out)
     with shown() as tell:
         made = make_features(_config(config), _settings(engine, master), as_of=_day(as_of), tell=tell)
         if out:

@@ -57,6 +57,14 @@ def is_remote(address: str) -> bool:
     return address.startswith(_SCHEME)
 
 
+def check_deliverable(to: str) -> None:
+    """Raise ConfigError unless `to` names a file of this machine, or one in a bucket of S3."""
+    try:
+        folder_or_s3(f"{to.rpartition('/')[0]}/")
+    except ValueError:
+        raise ConfigError(to, ["is neither a file of this machine nor s3://bucket/name"]) from None
+
+
 @contextmanager
 def delivered(to: str) -> Iterator[Path]:
     """Where to write the file `to`: itself, or what becomes it on S3, whole, when the block ends well."""

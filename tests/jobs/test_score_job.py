@@ -165,6 +165,17 @@ def test_an_unknown_ending_is_refused_before_any_work(scored, tmp_path):
     assert not (tmp_path / "var").exists()
 
 
+@pytest.mark.parametrize(
+    "slip", ["gs://b/x.csv", "S3://b/x.csv", "s3:/b/x.csv", "s3:///x.csv", "s3://x.csv", "gs:/x.csv"]
+)
+def test_a_slip_in_an_address_is_refused_before_any_work(scored, tmp_path, monkeypatch, slip):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=f"{slip}:\n  - is neither a file of this machine nor s3://"):
+        scored(["recency_days"], to=slip)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "orders.csv"]
+
+
 @pytest.fixture
 def many(tmp_path):
     """Scores 60 customers of whom three at a time bought on the same day; where the scores were written."""

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from pathlib import Path
 
 from churnops.bundle.bundle import read_bundle
 from churnops.bundle.manifest import Manifest
@@ -61,7 +60,7 @@ def score(request: Request, settings: Settings, tell: Tell) -> Scored:
     not so, or gives no reasons; what can be known before the work is said before it.
     """
     if request.to:
-        check_ending(Path(request.to))
+        check_ending(request.to)
     config = _with_customers(request)
     bundle = read_bundle(bundle_folder(settings, config.name, request.bundle))
     _same_question(bundle.manifest, config)

@@ -18,6 +18,7 @@ from churnops.jobs.steps.workshop import Origin, Place, Published, Workshop
 from churnops.progress import Advance, Tell
 from churnops.scoring.batch import Batch, Share, is_done, parts_of, score_share, told
 from churnops.scoring.parts import dealt
+from churnops.storage import check_deliverable
 from churnops.writing import link_or_copy, naming
 
 _FEATURES = "features"
@@ -97,10 +98,11 @@ def ranked(scores: Published, engine: DuckDB, to: Path) -> None:
         write(RANKED, {SCORES.name: scores.files[SCORES.name]}, str(to))
 
 
-def check_ending(to: Path) -> None:
-    """Raise ConfigError unless the name `to` says in which format scores are to be written."""
-    if to.suffix not in {".parquet", ".csv"}:
-        raise ConfigError(str(to), ["scores are written as .parquet or .csv"])
+def check_ending(to: str) -> None:
+    """Raise ConfigError unless `to` can be written, and says in which format scores are to be."""
+    check_deliverable(to)
+    if Path(to).suffix not in {".parquet", ".csv"}:
+        raise ConfigError(to, ["scores are written as .parquet or .csv"])
 
 
 def _leave(files: Sequence[Path], table: Path) -> None:
