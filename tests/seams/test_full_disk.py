@@ -49,6 +49,27 @@ def test_a_spill_folder_without_room_is_named(small, many, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["many.parquet", "small"]
 
 
+@pytest.mark.parametrize("name", ["sorted.parquet", 'the "hashes".csv'])
+def test_a_disk_without_room_for_a_table_is_named_by_the_table(small, many, name):
+    engine, to = DuckDB("1GB", small.parent / "spill"), small / name
+    write = engine.write_csv if name.endswith(".csv") else engine.write
+
+    with pytest.raises(OSError, match="No space left") as error:
+        write("select md5(a || range) from many cross join range(4)", {"many": many}, str(to))
+
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(to))
+    assert not list(small.iterdir())
+
+
+def test_a_table_that_vanished_has_nothing_to_do_with_memory(tmp_path):
+    engine, gone = DuckDB("1GB", tmp_path / "spill"), str(tmp_path / "gone.parquet")
+
+    with pytest.raises(EngineError, match=f"DuckDB: .*{gone}") as error:
+        engine.query("select * from gone", {"gone": gone})
+
+    assert "spill" not in str(error.value)
+
+
 def publish(settings, n_bytes, key):
     def work(to):
         rows = pa.table({"n": pa.array(range(n_bytes // 8))})

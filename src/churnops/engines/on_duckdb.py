@@ -1,5 +1,6 @@
 """DuckDB, embedded: the engine of one machine."""
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from churnops.contracts.table import quoted
 from churnops.errors import EngineError
+from churnops.writing import naming
 
 
 def parquet_glob(address: str) -> str:
@@ -21,7 +23,11 @@ def parquet_glob(address: str) -> str:
 
 @dataclass(frozen=True)
 class DuckDB:
-    """Runs SQL out of core: beyond `memory_limit` it spills to `spill_dir`."""
+    """Runs SQL out of core: beyond `memory_limit` it spills to `spill_dir`.
+
+    Every method raises EngineError where there is no room for that, or a file vanished; a file that cannot be
+    written is an OSError naming it.
+    """
 
     memory_limit: str = "4GB"
     spill_dir: Path = Path("var/spill")
@@ -39,13 +45,14 @@ class DuckDB:
     def _write(self, sql: str, tables: Mapping[str, str], to: str, form: str) -> int:
         unfinished = Path(f"{to}.{os.getpid()}.unfinished")
         unfinished.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with self.connect(tables) as connection:
-                copy = f"copy ({sql}) to '{_literal(str(unfinished))}' (format {form})"
-                rows = connection.execute(copy).fetchone()
-            unfinished.replace(to)  # a reader sees the old file or the new one
-        finally:
-            unfinished.unlink(missing_ok=True)
+        copy = f"copy ({sql}) to '{_literal(str(unfinished))}' (format {form})"
+        with naming(Path(to), unfinished):
+            try:
+                with self.connect(tables) as connection, _told_of(unfinished):
+                    rows = connection.execute(copy).fetchone()
+                unfinished.replace(to)  # a reader sees the old file or the new one
+            finally:
+                unfinished.unlink(missing_ok=True)
         return int(rows[0]) if rows else 0
 
     def query(self, sql: str, tables: Mapping[str, str]) -> pa.Table:
@@ -64,17 +71,34 @@ class DuckDB:
         with duckdb.connect(":memory:", config=config) as connection:
             connection.execute("set timezone = 'UTC'")
             connection.execute("set enable_progress_bar = false")  # where no script runs, it writes to stdout
-            for name, address in tables.items():
-                # Of a folder as_of=2024-06-01 DuckDB would make a column, in place of the table's own.
-                files = f"'{_literal(parquet_glob(address))}', hive_partitioning = false"
-                connection.execute(f"create view {quoted(name)} as select * from read_parquet({files})")
             try:
+                for name, address in tables.items():
+                    # Of a folder as_of=2024-06-01 DuckDB would make a column, in place of the table's own.
+                    files = f"'{_literal(parquet_glob(address))}', hive_partitioning = false"
+                    connection.execute(f"create view {quoted(name)} as select * from read_parquet({files})")
                 yield connection
             except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-                raise EngineError(
-                    f"DuckDB with {self.memory_limit}, spilling to {self.spill_dir}: "
-                    f"{str(error).splitlines()[0]} Make room there, or raise CHURNOPS_MEMORY_LIMIT"
-                ) from error
+                raise EngineError(self._meaning(error)) from error
+
+    def _meaning(self, error: duckdb.Error) -> str:
+        said = str(error).splitlines()[0]
+        if isinstance(error, duckdb.OutOfMemoryException) or str(self.spill_dir) in said:
+            room = "Make room there, or raise CHURNOPS_MEMORY_LIMIT"
+            return f"DuckDB with {self.memory_limit}, spilling to {self.spill_dir}: {said} {room}"
+        return f"DuckDB: {said}"
+
+
+@contextmanager
+def _told_of(unfinished: Path) -> Iterator[None]:
+    """What DuckDB says of the file that it writes, as the system would have said it."""
+    try:
+        yield
+    except duckdb.IOException as error:
+        said = str(error)
+        if f".{os.getpid()}.unfinished" not in said:  # but for that, the name may stand in it escaped
+            raise
+        code = next((code for code in errno.errorcode if os.strerror(code) in said), errno.EIO)
+        raise OSError(code, os.strerror(code), str(unfinished)) from error
 
 
 def _literal(text: str) -> str:
