@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -18,16 +19,28 @@ with resumable():
 """
 
 
-def test_a_command_told_to_end_says_that_it_goes_on_and_ends_with_143():
+def stopped_by(number):
+    """The command that waits, ended by a signal; what it said and told."""
     with subprocess.Popen([sys.executable, "-c", WAITING], stdout=-1, stderr=-1, text=True) as waiting:
         assert waiting.stdout.readline() == "on\n"
-        waiting.terminate()
+        waiting.send_signal(number)
         said, told = waiting.communicate(timeout=30)
+    return waiting.returncode, said, told
 
-    assert waiting.returncode == 143
-    assert said == "put in order\n"
+
+def test_a_command_told_to_end_says_that_it_goes_on_and_ends_with_143():
+    code, said, told = stopped_by(signal.SIGTERM)
+
+    assert (code, said) == (143, "put in order\n")
     assert told.startswith("SIGTERM: stopped; finished steps are kept, and the same command goes on")
     assert len(told.splitlines()) == 1
+
+
+def test_a_command_stopped_from_the_keyboard_says_that_it_goes_on():
+    _, said, told = stopped_by(signal.SIGINT)
+
+    assert said == "put in order\n"
+    assert told.startswith("Ctrl-C: stopped; finished steps are kept, and the same command goes on")
 
 
 GOING_ON = """

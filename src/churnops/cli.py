@@ -299,7 +299,7 @@ def score(
 ) -> None:
     """Score everybody asked about on one day, the likeliest first. Killed, it goes on where it was."""
     from churnops.jobs.score import Request, score
-    from churnops.progress import shown
+    from churnops.progress import resumable, shown
 
     request = Request(
         _config(config),
@@ -312,7 +312,7 @@ def score(
         reasons=reasons,
         processes=processes,
     )
-    with shown() as tell:
+    with resumable("the last part that is scored"), shown() as tell:
         scored = score(request, _settings(engine, master), tell)
     _say(f"{scored.rows:,} scores by {scored.model_version} in {scored.path}")
 

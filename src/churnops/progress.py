@@ -34,17 +34,18 @@ class Advance(str):
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
-    """Told to end by SIGTERM, end with 143 and say that the same command goes on.
+def resumable(since: str = "the checkpoint of the last epoch") -> Iterator[None]:
+    """Told to end by SIGTERM, end with 143; then and after Ctrl-C say from where the same command goes on.
 
-    Only for what keeps finished steps and checkpoints, and only in the main thread.
+    Only for what keeps finished steps and what is done `since`, and only in the main thread.
     """
     before = signal.signal(signal.SIGTERM, _end)
     try:
         yield
-    except _ToldToEnd:
-        going_on = "the same command goes on from the checkpoint of the last epoch"
-        sys.stderr.write(f"SIGTERM: stopped; finished steps are kept, and {going_on}\n")
+    except (_ToldToEnd, KeyboardInterrupt) as why:
+        told = "SIGTERM" if isinstance(why, _ToldToEnd) else "Ctrl-C"
+        going_on = f"the same command goes on from {since}"
+        sys.stderr.write(f"{told}: stopped; finished steps are kept, and {going_on}\n")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

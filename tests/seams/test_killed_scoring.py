@@ -74,8 +74,8 @@ def words(club, bundle="bundle"):
     ]
 
 
-def killed_midway(club, parts, **settings):
-    """Score, and end it when some of the parts are there; how many of the parts."""
+def ended_midway(club, parts, end, **settings):
+    """Score, and have `end` stop it when some of the parts are there; how many, its exit code, its words."""
     command = [CHURNOPS, *map(str, words(club))]
     told = subprocess.PIPE
     with subprocess.Popen(
@@ -84,8 +84,14 @@ def killed_midway(club, parts, **settings):
         while not (there := list(parts.glob("*/[0-9]*.parquet"))):
             assert job.poll() is None, job.stderr.read()
             time.sleep(0.001)
-        os.killpg(job.pid, signal.SIGKILL)
-    return len(there)
+        end(job.pid)
+        _, said = job.communicate(timeout=60)
+    return len(there), job.returncode, said.decode()
+
+
+def killed_midway(club, parts, **settings):
+    """Score, and kill it when some of the parts are there; how many of the parts."""
+    return ended_midway(club, parts, lambda pid: os.killpg(pid, signal.SIGKILL), **settings)[0]
 
 
 def test_a_killed_run_goes_on_to_the_same_scores(club, place, tmp_path):
@@ -116,3 +122,21 @@ def test_another_bundle_begins_anew(club, tmp_path):
     (path,) = (tmp_path / "var" / "scores" / "club").iterdir()
     assert len(set(pq.read_table(path)["model_version"].to_pylist())) == 1
     assert not list(parts.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "told"),
+    [
+        (lambda pid: os.kill(pid, signal.SIGTERM), 143, "SIGTERM"),
+        (lambda pid: os.killpg(pid, signal.SIGINT), 130, "Ctrl-C"),
+    ],
+)
+def test_who_stops_it_is_told_that_it_goes_on(club, tmp_path, end, code, told):
+    parts = tmp_path / "runs" / "club" / ".scores"
+
+    _, ended, said = ended_midway(club, parts, end, source_dir=club, data_dir=tmp_path)
+
+    assert ended == code
+    assert f"{told}: stopped; finished steps are kept" in said
+    assert "the same command goes on from the last part that is scored" in said
+    assert "Traceback" not in said
