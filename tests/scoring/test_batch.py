@@ -207,6 +207,24 @@ def test_everything_wrong_with_a_table_is_named_and_nothing_is_written(scored, t
     assert [path.name for path in tmp_path.rglob("*.*")] == ["inputs.parquet"]
 
 
+def test_columns_that_are_there_twice_are_named(scored):
+    table = once = _table(3)
+    for name in ["as_of", "city_tier", "spend.30d", "spend.30d"]:
+        table = table.append_column(name, once[name])
+    with pytest.raises(ContractError) as caught:
+        scored(table)
+    assert sorted(caught.value.problems) == [
+        "as_of: column is there 2 times",
+        "city_tier: column is there 2 times",
+        "spend.30d: column is there 3 times",
+    ]
+
+
+def test_a_column_that_nobody_asked_for_may_be_there_twice(scored):
+    other = pa.nulls(3)
+    assert scored(_table(3).append_column("other", other).append_column("other", other)).num_rows == 3
+
+
 def test_numbers_the_model_cannot_bear_are_named(tmp_path):
     column = InputColumn(name="a", kind="numeric", nullable=False, text="", minimum=0, maximum=1e-3)
     bundle = make_bundle([column, column.model_copy(update={"name": "b"})])

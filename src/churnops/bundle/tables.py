@@ -1,5 +1,6 @@
 """From an Arrow table's columns to the two matrices of the graph. The server reads it when a table comes."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,13 +24,13 @@ _IDS = {wanted: frozenset(kind.id for kind in kinds) for wanted, kinds in _KINDS
 
 
 def column_problems(manifest: Manifest, schema: pa.Schema) -> list[str]:
-    """Columns of the model and the key that `schema` lacks (as_of it may) or has as something else."""
+    """Columns of the model and the key that `schema` lacks (as_of it may), repeats or has as another kind."""
     wanted = {"customer_id": "text"} | column_kinds(manifest)
-    names = {*schema.names, "as_of"}
-    missing = [f"{name}: column is missing" for name in wanted if name not in names]
-    return missing + [
-        f"{name}: type is {kind}, not {wanted[name]}" for name, kind in misfits(wanted, schema).items()
-    ]
+    times = Counter(schema.names)
+    missing = [f"{name}: column is missing" for name in wanted if name not in times and name != "as_of"]
+    repeated = [f"{name}: column is there {times[name]} times" for name in wanted if times[name] > 1]
+    kinds = misfits(wanted, schema).items()
+    return missing + repeated + [f"{name}: type is {kind}, not {wanted[name]}" for name, kind in kinds]
 
 
 def column_kinds(manifest: Manifest) -> dict[str, str]:
