@@ -81,11 +81,14 @@ def test_help_says_each_verb_in_one_line():
     [
         ("init", "[default: configs/data/<name>.toml]"),
         ("init", "[default: made from the path]"),
-        ("score", "var/scores/<name>/as_of=<date>.parquet]"),
+        ("score", "here or on S3. [default: var/scores/<name>/as_of=<date>.parquet]"),
+        ("score", "<name>/scores/as_of=<date>,"),
     ],
 )
-def test_help_shows_what_stands_in_brackets(verb, shown):
-    assert shown in CliRunner().invoke(cli.app, [verb, "--help"], env={"COLUMNS": "80"}).output
+def test_help_shows_where_results_go_and_what_stands_in_brackets(verb, shown):
+    said = CliRunner().invoke(cli.app, [verb, "--help"], env={"COLUMNS": "80"}).output
+
+    assert shown in " ".join(said.split())
 
 
 def test_help_imports_no_library_of_the_jobs():

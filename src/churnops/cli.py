@@ -278,7 +278,11 @@ def score(
     config: ConfigFile,
     as_of: AsOf = None,
     out: Annotated[
-        str | None, typer.Option(help=".parquet or .csv [default: var/scores/<name>/as_of=<date>.parquet]")
+        str | None,
+        typer.Option(
+            help="A .parquet or .csv for you, with ranks, here or on S3. "
+            "[default: var/scores/<name>/as_of=<date>.parquet]"
+        ),
     ] = None,
     bundle: BundleFolder = None,
     customers: Annotated[
@@ -297,7 +301,10 @@ def score(
     engine: EngineName = None,
     master: Master = None,
 ) -> None:
-    """Score everybody asked about on one day, the likeliest first. Killed, it goes on where it was."""
+    """Score everybody asked about on one day, the likeliest first. Killed, it goes on where it was.
+
+    The lake gets the scores too: the table <name>/scores/as_of=<date>, in the order of the features.
+    """
     from churnops.jobs.score import Request, score
     from churnops.progress import resumable, shown
 
