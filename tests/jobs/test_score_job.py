@@ -14,9 +14,10 @@ from churnops.bundle.bundle import write_bundle
 from churnops.bundle.manifest import InputColumn
 from churnops.config import Settings
 from churnops.contracts.tables import INSTANT
-from churnops.data_config import DataConfig
+from churnops.data_config import DataConfig, TimeColumn
 from churnops.errors import BundleError, ConfigError
 from churnops.features.definitions import declared, feature_hash, taken
+from churnops.jobs.features import make_features
 from churnops.jobs.score import Request, score
 from churnops.jobs.steps.cleaning import clean_step
 from churnops.jobs.steps.workshop import working
@@ -156,6 +157,21 @@ def test_rows_of_a_labelled_table_that_are_left_out_are_counted(club):
         "exact_duplicates": 1,
         "missing_id": 1,
     }
+
+
+def test_a_dated_table_is_asked_about_on_each_of_its_days(tmp_path):
+    (tmp_path / "club.csv").write_text(
+        "member,on,visits\n01,2024-01-01,3\n01,2024-02-01,4\n02,2024-02-01,9\n"
+    )
+    dated = CLUB.customers.model_copy(update={"as_of": TimeColumn(column="on", format="%Y-%m-%d")})
+    config = CLUB.model_copy(
+        update={"customers": dated.model_copy(update={"columns": {"visits": dated.columns["visits"]}})}
+    )
+    settings = Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path))
+
+    made = make_features(config, settings, as_of=dt.date(2024, 2, 1), tell=lambda *_: None)
+
+    assert pq.read_table(made.path)["visits"].to_pylist() == [4, 9]
 
 
 def test_an_unknown_ending_is_refused_before_any_work(scored, tmp_path):

@@ -127,7 +127,7 @@ def _label_rules(field: Field, repairs: Repairs) -> list[Rule]:
 
 def _repeated_customer(source: Customers, earlier: list[Rule], repairs: Repairs) -> Rule:
     removed = " or ".join(f"coalesce({rule.broken}, false)" for rule in earlier if rule.removes) or "false"
-    key = "customer_id, as_of" if source.label else "customer_id"
+    key = "customer_id, as_of" if source.as_of else "customer_id"
     return Rule(
         name="repeated_customer",
         column=source.id,
