@@ -19,7 +19,7 @@ from churnops.progress import Advance, Tell
 from churnops.scoring.batch import Batch, Share, is_done, parts_of, score_share, told
 from churnops.scoring.parts import dealt
 from churnops.storage import check_deliverable
-from churnops.writing import link_or_copy, naming
+from churnops.writing import link_or_copy
 
 _FEATURES = "features"
 _UNFINISHED = ".scores"
@@ -93,9 +93,8 @@ def _worth_starting(rows: int, reasons: int) -> int:
 
 def ranked(scores: Published, engine: DuckDB, to: Path) -> None:
     """Write scores to a .parquet or .csv with their rank, and in its order: equal scores by their key."""
-    with naming(to, Path(f"{to}.{os.getpid()}.unfinished")):
-        write = engine.write_csv if to.suffix == ".csv" else engine.write
-        write(RANKED, {SCORES.name: scores.files[SCORES.name]}, str(to))
+    write = engine.write_csv if to.suffix == ".csv" else engine.write
+    write(RANKED, {SCORES.name: scores.files[SCORES.name]}, str(to))
 
 
 def check_ending(to: str) -> None:
