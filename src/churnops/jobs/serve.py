@@ -1,17 +1,14 @@
 """`churnops serve`: a bundle behind HTTP, until told to stop."""
 
 import gc
-import multiprocessing
 import os
 import signal
 import socket
 import tempfile
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import structlog
@@ -22,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 from churnops import log
 from churnops.bundle.bundle import read_bundle
 from churnops.errors import ChurnopsError, ConfigError
+from churnops.jobs.steps.apart import when_parent_ends
 from churnops.serving.app import PATHS, create_app
 from churnops.serving.cache import Cache
 from churnops.serving.connections import GuardedConnection
@@ -130,7 +128,8 @@ def _models_of(source: Path | Followed, shield: Shield, meter: Meter | None) -> 
 
 def _app_in(source: Path | Followed, shield: Shield, counts: Path) -> ASGIApp:
     """What a worker calls when it starts."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Nobody would replace this worker, nor end it, and it would hold the port.
+    when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     log.configure(json=shield.log_json)
     meter = Meter(counts)
     try:
@@ -138,14 +137,6 @@ def _app_in(source: Path | Followed, shield: Shield, counts: Path) -> ASGIApp:
     except ChurnopsError as error:  # it could be had when the parent began
         structlog.get_logger().error("a worker cannot serve", error=str(error))
         raise SystemExit(error.exit_code) from None
-
-
-def _end_with_parent() -> None:
-    """Nobody would replace this worker, nor end it, and it would hold the port."""
-    parent = multiprocessing.parent_process()
-    if parent:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _app_of(models: Models, shield: Shield, meter: Meter) -> ASGIApp:

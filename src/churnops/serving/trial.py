@@ -141,8 +141,7 @@ class RunningTrial(ABC):
         rows = asked.read(self.challenger)
         scores = None if isinstance(rows, Refusal) else scores_by(self.challenger, rows)
         if isinstance(rows, Refusal) or scores is None:
-            with self._lock:
-                self.models.count("trial_error")
+            self.models.count("trial_error")
             return None
         return Scored(self.challenger, rows, scores)
 

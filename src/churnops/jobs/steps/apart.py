@@ -110,7 +110,7 @@ def _ended(exitcode: int, who: str) -> ProcessLost | None:
 
 def _do(work: Work, task: Any, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business, and it ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    when_parent_ends(lambda: os._exit(1))  # it must not go on writing under the next run
     try:
         work(task, lambda step, what: pipe.send((step, what)))
     except (ChurnopsError, OSError) as error:
@@ -120,9 +120,13 @@ def _do(work: Work, task: Any, pipe: Connection) -> None:
         raise
 
 
-def _end_with_parent() -> None:
-    """Wait until the parent is gone: what it began must not go on writing under the next run."""
+def when_parent_ends(end: Callable[[], None]) -> None:
+    """Call `end`, on a thread of its own, once the process that began this one is gone."""
     parent = multiprocessing.parent_process()
-    if parent:
-        wait([parent.sentinel])
-        os._exit(1)
+
+    def waiting() -> None:
+        if parent:
+            wait([parent.sentinel])
+            end()
+
+    threading.Thread(target=waiting, daemon=True).start()
