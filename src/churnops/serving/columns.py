@@ -123,11 +123,15 @@ def _value_faults(bundle: Bundle, rows: Rows) -> Iterator[Fault]:
     ):
         for column, row in _where([columns[j] for j in filled], absent_NX):
             yield missing(column, row)
-    for number, text in enumerate(rows.others):
-        if len(text) > MAX_TEXT_CHARACTERS:
-            for column, row in _where(bundle.categorical, rows.category_NC == -1 - number):
-                problem = f"text of {len(text)} characters, more than {MAX_TEXT_CHARACTERS}"
-                yield Fault(row=row, column=column.name, problem=problem, expected=expected(column))
+    is_long = np.array([False, *(len(text) > MAX_TEXT_CHARACTERS for text in reversed(rows.others))])
+    if is_long.any():
+        # The number of a text beside the known ones is its place from the end; all known ones have the first.
+        long_NC = is_long[np.minimum(rows.category_NC, 0)]
+        places = {column.name: j for j, column in enumerate(bundle.categorical)}
+        for column, row in _where(bundle.categorical, long_NC):
+            text = rows.others[-1 - rows.category_NC[row, places[column.name]]]
+            problem = f"text of {len(text)} characters, more than {MAX_TEXT_CHARACTERS}"
+            yield Fault(row=row, column=column.name, problem=problem, expected=expected(column))
 
 
 def _where(columns: Sequence[InputColumn], mask_NX: np.ndarray) -> Iterator[tuple[InputColumn, int]]:
