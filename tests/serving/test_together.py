@@ -1,10 +1,10 @@
 """Requests that come at the same time."""
 
 import asyncio
+import json
 import re
 
 import httpx2
-import numpy as np
 import pytest
 from builders import COLUMNS, make_bundle
 from trained import explained
@@ -15,10 +15,11 @@ from churnops.serving.model import Explained, Models, Served
 from churnops.serving.protected import protected
 from churnops.serving.protection import Protection
 from churnops.serving.quick import Rows
-from churnops.serving.together import Together, joined
+from churnops.serving.together import Together
 
 FLAT = COLUMNS[0].model_copy(update={"maximum": 1e-3})
 EXTREME = 3e38
+ZEROS = b'{"customers": [{"tenure months": 0, "b": 0}]}'
 
 
 class Counting(Served):
@@ -71,9 +72,8 @@ def test_a_request_keeps_the_model_it_began_with():
 
     async def both() -> list[float]:
         together = Together()
-        rows = [old.read_quickly(b'{"customers": [{"tenure months": 0, "b": 0}]}')] * 4
-        scored = [together.score(served, rows[0]) for served in (old, new, old, new)]
-        return [float(each.score_N[0]) for each in await asyncio.gather(*scored)]
+        scored = [together.score(served, served.read_quickly(ZEROS)) for served in (old, new, old, new)]
+        return [float(found.score_N[0]) for _, found in await asyncio.gather(*scored)]
 
     assert len(set(asyncio.run(both()))) == 1
     assert old.sizes == new.sizes == [2]
@@ -82,14 +82,14 @@ def test_a_request_keeps_the_model_it_began_with():
 def test_reasons_at_the_same_time_are_each_ones_own():
     served = Served(explained("logistic"))
     bodies = [b'{"customers": [{"recency_days": %d, "plan": "pro%d"}]}' % (90 * i, i % 2) for i in range(6)]
-    asked = [served.read(body, i % 3) for i, body in enumerate(bodies)]
 
-    async def all_of_them() -> list[Explained]:
+    async def all_of_them() -> list[tuple[Rows, Explained]]:
         together = Together()
-        return await asyncio.gather(*(together.score(served, one) for one in asked))
+        asked = (together.score(served, served.read_quickly(body), i % 3) for i, body in enumerate(bodies))
+        return await asyncio.gather(*asked)
 
-    for one, found in zip(asked, asyncio.run(all_of_them()), strict=True):
-        alone = served.explained(one)
+    for i, (one, found) in enumerate(asyncio.run(all_of_them())):
+        alone = served.explained(served.read(bodies[i], i % 3))
         assert found.score_N == pytest.approx(alone.score_N, abs=1e-7)
         assert [len(each) for each in found.reasons] == [one.reasons] * bool(one.reasons)
         for each, wanted in zip(found.reasons, alone.reasons, strict=True):
@@ -104,8 +104,8 @@ def test_a_caller_that_has_gone_takes_nobody_along():
 
     async def one_leaves() -> int:
         together = Together()
-        rows = served.read_quickly(b'{"customers": [{"tenure months": 0, "b": 0}]}')
-        asked = [asyncio.ensure_future(together.score(served, rows)) for _ in range(3)]
+        customers = served.read_quickly(ZEROS)
+        asked = [asyncio.ensure_future(together.score(served, customers)) for _ in range(3)]
         await asyncio.sleep(0)
         asked[1].cancel()
         done = await asyncio.gather(*asked, return_exceptions=True)
@@ -124,15 +124,19 @@ class Failing(Counting):
 
 
 def test_texts_that_the_model_does_not_know_keep_their_rows():
-    served = Served(make_bundle())
-    asked = [["pro", "new"], ["newer", "new"], ["pro", ""], ["newest", "other"]]
-    parts = []
-    for plan, tier in asked:
-        others: dict[str, int] = {}
-        category_NC = served.bundle.categories.numbers([plan, tier], others).reshape(1, 2)
-        parts.append(Rows(np.zeros((1, 3), np.float32), category_NC, [None], (*others,)))
-    rows = joined(parts)
-    assert served.bundle.categories.texts(rows.category_NC, rows.others).tolist() == asked
+    tier = COLUMNS[-1]
+    served = Served(make_bundle([tier, tier.model_copy(update={"name": "plan"})]))
+    asked = [["1", "new"], ["newer", "new"], ["2", None], ["newest", "other"]]
+    customers = [dict(zip([tier.name, "plan"], texts, strict=True)) for texts in asked]
+
+    async def all_of_them() -> list[tuple[Rows, Explained]]:
+        together = Together()
+        bodies = [json.dumps({"customers": [customer]}).encode() for customer in customers]
+        return await asyncio.gather(*(together.score(served, served.read_quickly(body)) for body in bodies))
+
+    for (rows, _), texts in zip(asyncio.run(all_of_them()), asked, strict=True):
+        read = served.bundle.categories.texts(rows.category_NC, rows.others)
+        assert read.tolist() == [[text or "" for text in texts]]
 
 
 def test_a_failure_of_the_graph_is_told_to_whoever_caused_it_and_stands_in_the_log(capsys):

@@ -48,6 +48,7 @@ class Around:
         self._log_ratio = log_ratio
         # And when each last went on, in a list of its own, which its request changes.
         self._running: dict[asyncio.Task[object], list[float]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._late: set[asyncio.Task[object]] = set()
         self._sweeping = False
         meter.in_flight = self._running.__len__
@@ -57,9 +58,7 @@ class Around:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("an app is called in a task")
+        task = self._task()
         begun = perf_counter()
         status = 0
 
@@ -112,6 +111,15 @@ class Around:
         self._noted(scope, 503, 0.0)
         for message in _FULL_MESSAGES:
             await send(message)
+
+    def _task(self) -> asyncio.Task[object]:
+        task = asyncio.current_task(self._loop) if self._loop else None
+        if task is None:
+            self._loop = asyncio.get_running_loop()  # a system call, in Python 3.11
+            task = asyncio.current_task(self._loop)
+            if task is None:
+                raise RuntimeError("an app is called in a task")
+        return task
 
     def _noted(self, scope: Scope, status: int, seconds: float) -> None:
         path = scope["path"]

@@ -82,8 +82,7 @@ def scored(served: Served, rows: Rows) -> Parts | Refusal:
     parts: Parts = []
     faults: list[Fault] = []
     for start in range(0, len(rows), PIECE_ROWS):
-        part = slice(start, start + PIECE_ROWS)
-        piece = Rows(rows.numeric_NF[part], rows.category_NC[part], rows.customer_ids[part], rows.others)
+        piece = rows[start : start + PIECE_ROWS]
         scores = checked(served.score(piece))
         if isinstance(scores, Refusal):
             faults += moved(scores, start).faults

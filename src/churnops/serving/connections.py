@@ -49,6 +49,7 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or close it where there are too many."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it
+        self.transport = Corked(self.transport, self.loop)  # type: ignore[assignment]
         self._since = self.loop.time()
         if len(self.connections) > self._limits.connections:
             self._around.meter.count(ERRORS, "too_many_connections")
@@ -149,6 +150,43 @@ class GuardedConnection(HttpToolsProtocol):
         if not self.transport.is_closing() or self._unread:
             self._around.meter.count(ERRORS, cause)
             self.transport.abort()
+
+
+class Corked:
+    """A transport that sends the head of an answer and its body at once.
+
+    uvicorn writes them one after the other: two system calls, two packets.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held = b""
+        self.is_closing = transport.is_closing
+        self.get_write_buffer_size = transport.get_write_buffer_size
+
+    def write(self, data: bytes) -> None:
+        """Send it with what comes next in this turn of the loop; nothing waits for another turn."""
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.writelines((held, data))
+        else:
+            self._held = data
+            self._loop.call_soon(self._uncork)
+
+    def close(self) -> None:
+        """Send what is held, and no more."""
+        self._uncork()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Send nothing more."""
+        self._held = b""
+        self._transport.abort()
+
+    def _uncork(self) -> None:
+        held, self._held = self._held, b""
+        if held and not self.is_closing():  # the caller may have gone since
+            self._transport.write(held)
 
 
 def _not_upgrading(data: bytes) -> bytes:

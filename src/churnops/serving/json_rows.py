@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 
 import msgspec
+import numpy as np
 
 from churnops.serving.columns import MAX_ROWS, NOBODY, TOO_MANY, moved
 from churnops.serving.model import Served
 from churnops.serving.payloads import MAX_CUSTOMERS, Fault
 from churnops.serving.quick import Rows
 from churnops.serving.request import SHOWN_FAULTS, Refusal, shown
-from churnops.serving.together import joined
 
 _ENVELOPE = re.compile(rb'\s*\{\s*"(?:customers|instances)"\s*:\s*(?=\[)')
 _SHAPES = 'one customer, a list of them, or {"customers": [...]} or {"instances": [...]} with nothing else'
@@ -64,4 +65,16 @@ def _read(served: Served, customers: Sequence[msgspec.Raw]) -> Rows | Refusal:
             read.append(rows)
     if faults:
         return shown(Refusal(422, tuple(faults)))
-    return joined(read)
+    return _joined(read)
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    """All of them; texts that the model does not know are numbered anew."""
+    others: list[str] = []
+    categories = []
+    for rows in parts:
+        category_NC = rows.category_NC
+        categories.append(np.where(category_NC < 0, category_NC - len(others), category_NC))
+        others += rows.others
+    ids = [*chain.from_iterable(rows.customer_ids for rows in parts)]
+    return Rows(np.concatenate([rows.numeric_NF for rows in parts]), np.concatenate(categories), ids, others)

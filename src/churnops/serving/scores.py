@@ -40,15 +40,17 @@ class Scoring:
         if isinstance(n_reasons, Refusal):
             return refused(n_reasons)
         small = len(body) <= (_FEW_BYTES if n_reasons else _SMALL_BYTES)
-        rows = served.read_quickly(body, n_reasons) if small and served.gives(n_reasons) else None
-        if rows is None:
+        customers = served.read_quickly(body) if small and served.gives(n_reasons) else None
+        if customers is None:
             return await self.threads.run(self.models.answer, served, body, n_reasons)
+        if trial is None:
+            return served.answered(*await self.together.score(served, customers, n_reasons))
         asked = asked_as_json(body)
-        own = trial.answer(served, rows, asked) if trial else None
+        own = trial.answer(served, served.rows(customers, n_reasons), asked)
         if own:
             return own.as_json()
-        answer = served.answered(rows, await self.together.score(served, rows))
-        if trial and answer.status == OK:
+        answer = served.answered(*await self.together.score(served, customers, n_reasons))
+        if answer.status == OK:
             trial.watch(served, asked, given_as_json(answer))
         return answer
 

@@ -1,13 +1,13 @@
 """Scoring together what is asked at the same time: ten rows take the graph little longer than one."""
 
 import asyncio
-
-import numpy as np
+from itertools import chain
 
 from churnops.serving.model import Explained, Served
-from churnops.serving.quick import Rows
+from churnops.serving.quick import Customers, Rows
 
-_Asked = tuple[Rows, asyncio.Future[Explained]]
+_Found = tuple[Rows, Explained]
+_Asked = tuple[Customers, asyncio.Future[_Found]]
 
 
 class Together:
@@ -18,55 +18,44 @@ class Together:
 
     def __init__(self) -> None:
         self._asked: dict[tuple[Served, int], list[_Asked]] = {}
+        self._loop: asyncio.AbstractEventLoop  # of those who ask
 
-    async def score(self, served: Served, rows: Rows) -> Explained:
-        """As `served.explained`, for a few rows; raises what the graph raises for them."""
-        loop = asyncio.get_running_loop()
+    async def score(self, served: Served, customers: Customers, n_reasons: int = 0) -> _Found:
+        """The rows of a few customers, and what `served` says of them; raises what the graph raises."""
         if not self._asked:
-            loop.call_soon(self._answer)
-        scored: asyncio.Future[Explained] = loop.create_future()
-        self._asked.setdefault((served, rows.reasons), []).append((rows, scored))
-        return await scored
+            self._loop = asyncio.get_running_loop()  # a system call, in Python 3.11
+            self._loop.call_soon(self._answer)
+        found: asyncio.Future[_Found] = self._loop.create_future()
+        self._asked.setdefault((served, n_reasons), []).append((customers, found))
+        return await found
 
     def _answer(self) -> None:
         asked, self._asked = self._asked, {}
-        for (served, _), requests in asked.items():
-            _score(served, requests)
+        for (served, n_reasons), requests in asked.items():
+            _score(served, n_reasons, requests)
 
 
-def _score(served: Served, requests: list[_Asked]) -> None:
+def _score(served: Served, n_reasons: int, requests: list[_Asked]) -> None:
     try:
-        score_N, reasons = served.explained(joined([rows for rows, _ in requests]))
+        rows = served.rows(_joined([customers for customers, _ in requests]), n_reasons)
+        score_N, reasons = served.explained(rows)
     except Exception as error:  # noqa: BLE001  # whoever asked hears of it
         if len(requests) > 1:
             for one in requests:  # so that one that makes the graph fail takes nobody along
-                _score(served, [one])
+                _score(served, n_reasons, [one])
             return
         if not requests[0][1].done():
             requests[0][1].set_exception(error)
         return
     first = 0
-    for rows, scored in requests:
-        last = first + len(rows)
-        if not scored.done():  # its caller may have gone
-            scored.set_result(Explained(score_N[first:last], reasons[first:last]))
-        first = last
+    for customers, found in requests:
+        part = slice(first, first + len(customers.ids))
+        if not found.done():  # its caller may have gone
+            found.set_result((rows[part], Explained(score_N[part], reasons[part])))
+        first = part.stop
 
 
-def joined(parts: list[Rows]) -> Rows:
-    """All rows, in their order; each part asks for as many reasons as the first."""
-    others: list[str] = []
-    categories = []
-    for rows in parts:
-        category_NC = rows.category_NC
-        categories.append(
-            np.where(category_NC < 0, category_NC - len(others), category_NC) if others else category_NC
-        )
-        others += rows.others
-    return Rows(
-        np.concatenate([rows.numeric_NF for rows in parts]),
-        np.concatenate(categories),
-        [customer_id for rows in parts for customer_id in rows.customer_ids],
-        others,
-        parts[0].reasons,
-    )
+def _joined(parts: list[Customers]) -> Customers:
+    if len(parts) == 1:
+        return parts[0]
+    return Customers(*([*chain.from_iterable(values)] for values in zip(*parts, strict=True)))
