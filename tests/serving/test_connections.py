@@ -33,7 +33,7 @@ class Sent:
 
 
 def _sent(*steps) -> list[bytes | str]:
-    """What is sent when each of `steps`, in a turn of the loop of its own, writes or does else what it names."""
+    """What is sent when each of `steps` has a turn of the loop, to write in or do what it names."""
 
     async def run() -> list[bytes | str]:
         sent = Sent()
