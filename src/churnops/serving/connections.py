@@ -194,7 +194,8 @@ def _not_upgrading(data: bytes) -> bytes:
 
     The parser would stop after the headers, with the body unread; Java's client asks it of every server.
     """
-    most = _MAX_HEADER_BYTES
+    most = data.find(b"\n\r\n", 0, _MAX_HEADER_BYTES)  # the body may be long
+    most = _MAX_HEADER_BYTES if most < 0 else most
     if data.find(b"pgrade", 0, most) < 0 and data.find(b"PGRADE", 0, most) < 0:
         return data
     end = _HEAD_ENDS.search(data)

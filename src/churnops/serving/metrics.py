@@ -196,11 +196,14 @@ class Meter:
         for name, n in zip(columns.numeric, absent_F.tolist(), strict=True):
             if n:
                 self._add(MISSING, (name,), n)
+        # How often each column had each text; the last of each are all that no column has a level for.
+        n_columns, n_texts = columns.known_CT.shape
         category_NC = np.concatenate([one.category_NC for one in rows])
-        missing_NC = category_NC == NOT_SENT
-        known_NC = columns.known_CT[np.arange(len(columns.categorical)), np.maximum(category_NC, -1)]
-        for family, counted_NC in ((MISSING, missing_NC), (UNKNOWN, ~known_NC)):
-            for name, n in zip(columns.categorical, counted_NC.sum(axis=0).tolist(), strict=True):
+        text_NC = np.where(category_NC < 0, n_texts - 1, category_NC) + n_texts * np.arange(n_columns)
+        counts_CT = np.bincount(text_NC.ravel(), minlength=n_columns * n_texts).reshape(n_columns, n_texts)
+        unknown_C = np.where(columns.known_CT, 0, counts_CT).sum(axis=1)
+        for family, counted_C in ((MISSING, counts_CT[:, NOT_SENT]), (UNKNOWN, unknown_C)):
+            for name, n in zip(columns.categorical, counted_C.tolist(), strict=True):
                 if n:
                     self._add(family, (name,), n)
 
