@@ -13,7 +13,10 @@ _KEY = {"customer_id", "as_of"}
 _LATER = {"smoke", "reasons"}  # than schema version 1
 _LARGEST = (2 - 2**-23) * 2.0**127  # in 32 bits, as the graph takes numbers
 
-_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+SHA256 = "[0-9a-f]{64}"
+"""The pattern of a SHA-256, as it is written everywhere."""
+
+_Sha256 = Annotated[str, Field(pattern=f"^{SHA256}$")]
 _Text = Annotated[str, Field(max_length=1000)]
 _Probability = Annotated[float, Field(ge=0, le=1)]
 _Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]

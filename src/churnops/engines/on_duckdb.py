@@ -63,22 +63,26 @@ class DuckDB:
     @contextmanager
     def connect(self, tables: Mapping[str, str]) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection of its own, in UTC, on which each name of `tables` is a view."""
-        self.spill_dir.mkdir(parents=True, exist_ok=True)
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": self.memory_limit,
-            "temp_directory": str(self.spill_dir),
-        }
-        with duckdb.connect(":memory:", config=config) as connection:
+        with self._opened() as connection:
             connection.execute("set timezone = 'UTC'")
             connection.execute("set enable_progress_bar = false")  # where no script runs, it writes to stdout
             try:
                 for name, address in tables.items():
                     # Of a folder as_of=2024-06-01 DuckDB would make a column, in place of the table's own.
                     files = f"'{_literal(parquet_glob(address))}', hive_partitioning = false"
-                    connection.execute(f"create view {quoted(name)} as select * from read_parquet({files})")
+                    view = f"create temp view {quoted(name)} as select * from read_parquet({files})"
+                    connection.execute(view)
                 yield connection
             except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
                 raise EngineError(self._meaning(error)) from error
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        self.spill_dir.mkdir(parents=True, exist_ok=True)
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": self.memory_limit,
+            "temp_directory": str(self.spill_dir),
+        }
+        return duckdb.connect(":memory:", config=config)
 
     def _meaning(self, error: duckdb.Error) -> str:
         said = str(error).splitlines()[0]

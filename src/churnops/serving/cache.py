@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from churnops.bundle.bundle import Bundle, read_bundle
+from churnops.bundle.manifest import SHA256
 from churnops.errors import BundleError
 from churnops.serving.model import Served
 from churnops.serving.registered import Registered, Registry
@@ -43,7 +44,7 @@ class Cache:
 
     def folder_of(self, content_hash: str) -> Path:
         """Where the bundle of this hash lies; raises BundleError for text that is no hash."""
-        if not re.fullmatch("[0-9a-f]{64}", content_hash):
+        if not re.fullmatch(SHA256, content_hash):
             raise BundleError(f"{content_hash[:80]!r} is not the hash of a bundle")
         return self._bundles / content_hash
 

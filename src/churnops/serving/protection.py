@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from churnops.bundle.manifest import SHA256
 from churnops.bundle.signature import read_public_key
 from churnops.config import FrozenModel
 from churnops.errors import ConfigError
@@ -16,7 +17,7 @@ _LONGEST_NAME = 100
 
 
 def _sha256(text: str) -> str:
-    if not re.fullmatch("[0-9a-f]{64}", text):
+    if not re.fullmatch(SHA256, text):
         raise ValueError("is not the hash of a key: take the line that `churnops key` prints")
     return text
 

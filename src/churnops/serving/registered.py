@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from churnops.bundle.bundle import FILES
+from churnops.bundle.manifest import SHA256
 from churnops.bundle.signature import SIGNATURE_FILE
 from churnops.errors import ConfigError, RegistryError
 from churnops.storage import Storage, is_remote
@@ -256,7 +257,7 @@ class _Database:
 def registered(name: str, number: int, tags: Mapping[str, str], source: str) -> Registered:
     """The version that stands in a registry so; raises RegistryError where churnops did not register it."""
     content_hash, model_version = tags.get("content_hash", ""), tags.get("model_version", "")
-    if not source or not model_version or not re.fullmatch("[0-9a-f]{64}", content_hash):
+    if not source or not model_version or not re.fullmatch(SHA256, content_hash):
         raise RegistryError(f"the registry holds no version {number} of {name} that churnops registered")
     return Registered(number, model_version, content_hash, source, tags)
 
