@@ -145,7 +145,7 @@ def test_a_key_that_two_files_share_is_named(tiny_bundle, tmp_path):
     pq.write_table(_table(2), tmp_path / "inputs" / "a.parquet")
     pq.write_table(_table(2, customer_id=["c1", "c2"]), tmp_path / "inputs" / "b.parquet")
     with pytest.raises(
-        ContractError, match=r"(?s)b\.parquet, rows 1 to 2:.*customer_id, as_of: repeated in 1 rows"
+        ContractError, match=r"(?s)b\.parquet, rows 1 to 2:.*customer_id, as_of: repeated in row 1"
     ):
         scored_in(tmp_path / "scores", tiny_bundle, tmp_path / "inputs")
 
@@ -190,14 +190,14 @@ def test_reasons_that_the_bundle_does_not_give_are_refused(scored, tmp_path):
                 "as_of": pa.nulls(3),
             },
             [
-                "spend.30d: infinite or beyond 32 bits in 2 rows",
-                "tenure months: null in 2 rows",
-                '1st "plan": null or blank in 2 rows',
-                "customer_id: null or empty in 2 rows",
-                "as_of: null, with none given instead, in 3 rows",
+                "spend.30d: infinite or beyond 32 bits in 2 rows, first in row 1",
+                "tenure months: null in 2 rows, first in row 2",
+                '1st "plan": null or blank in 2 rows, first in row 2',
+                "customer_id: null or empty in 2 rows, first in row 2",
+                "as_of: null, with none given instead, in 3 rows, first in row 1",
             ],
         ),
-        ({"customer_id": ["a", "a", "a"]}, ["customer_id, as_of: repeated in 2 rows"]),
+        ({"customer_id": ["a", "a", "a"]}, ["customer_id, as_of: repeated in 2 rows, first in row 2"]),
     ],
 )
 def test_everything_wrong_with_a_table_is_named_and_nothing_is_written(scored, tmp_path, columns, problems):
@@ -230,8 +230,20 @@ def test_numbers_the_model_cannot_bear_are_named(tmp_path):
     bundle = make_bundle([column, column.model_copy(update={"name": "b"})])
     table = pa.table({"customer_id": ["x", "y"], "a": [0, 3e38], "b": [0, 3e38]})
     pq.write_table(table, tmp_path / "inputs.parquet")
-    with pytest.raises(ContractError, match="too extreme for the model in 1 rows"):
+    with pytest.raises(ContractError, match="too extreme for the model in row 2"):
         scored_in(tmp_path / "scores", bundle, tmp_path / "inputs.parquet", as_of=JUNE)
+
+
+def test_the_first_row_is_counted_in_its_file(tiny_bundle, tmp_path):
+    """Whatever row groups, parts and batches its file is read in."""
+    spoilt = [None if i in (33_333, 40_000) else float(i) for i in range(50_000)]
+    table = _table(50_000, **{"tenure months": pa.array(spoilt)})
+    pq.write_table(table, tmp_path / "inputs.parquet", row_group_size=10_000)
+    with pytest.raises(ContractError, match=r"(?s)rows 30,001 to 40,000.*months: null in row 33,334"):
+        scored_in(tmp_path / "scores", tiny_bundle, tmp_path / "inputs.parquet")
+    pq.write_table(table, tmp_path / "inputs.parquet", row_group_size=50_000)
+    with pytest.raises(ContractError, match="tenure months: null in 2 rows, first in row 33,334"):
+        scored_in(tmp_path / "scores", tiny_bundle, tmp_path / "inputs.parquet")
 
 
 def test_what_is_not_parquet_is_named(tiny_bundle, tmp_path):

@@ -5,8 +5,7 @@ scores the others. The files, by name, are the scores in the order of the table.
 """
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +22,7 @@ from churnops.errors import BundleError, ContractError
 from churnops.scoring.part_file import part_file
 from churnops.scoring.parts import Part, columns_of, plan
 from churnops.scoring.prediction_ids import prediction_ids
-from churnops.scoring.problems import value_problems
+from churnops.scoring.problems import Problem, Problems, value_problems
 from churnops.scoring.reason_columns import reason_columns
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def told(share: Share, tell: "Tell") -> None:
 def _score(batch: Batch, part: Part, count: Count) -> None:
     bundle = batch.bundle
     wanted = {*_KEY.names, *(column.name for column in bundle.manifest.inputs)}
-    found = Counter[str]()
+    found, row = Problems(), part.first_row
     last = _key_before(batch, part)
     with part_file(batch.to / part.name, batch.schema) as file:
         for rows in part.batches(wanted):
@@ -124,16 +123,18 @@ def _score(batch: Batch, part: Part, count: Count) -> None:
             numeric_NF = numeric_matrix(bundle.numeric, rows)
             number_NC = category_numbers(bundle.categorical, rows, bundle.categories, others=others)
             key = _key(rows, batch.as_of)
-            found += value_problems(bundle, numeric_NF, number_NC)
-            found += _key_problems(key, last)
+            found.note(value_problems(bundle, numeric_NF, number_NC), row)
+            found.note(_key_problems(key, last), row)
             if not found:
                 scored = _scored(batch, key, numeric_NF, _Numbered(number_NC, (*others,)))
-                found += _score_problems(scored)
+                extreme_N = np.isnan(scored["score"].to_numpy())
+                found.note([("numbers too extreme for the model", extreme_N)], row)
                 file.add(scored)
             last = key.slice(key.num_rows - 1)
+            row += rows.num_rows
             count(rows.num_rows)
         if found:
-            raise ContractError(str(part), [f"{problem} in {n} rows" for problem, n in found.items()])
+            raise ContractError(str(part), found.told())
 
 
 class _Numbered(NamedTuple):
@@ -179,22 +180,17 @@ def _naive_utc(as_of: dt.datetime | None) -> dt.datetime | None:
     return as_of.astimezone(dt.UTC).replace(tzinfo=None) if as_of and as_of.tzinfo else as_of
 
 
-def _key_problems(key: pa.RecordBatch, before: pa.RecordBatch) -> Counter[str]:
+def _key_problems(key: pa.RecordBatch, before: pa.RecordBatch) -> Iterator[Problem]:
     joined = pa.concat_batches([before, key])
     ids, instants = joined["customer_id"], joined["as_of"]
     repeated = pc.and_(pc.equal(ids[1:], ids[:-1]), pc.equal(instants[1:], instants[:-1]))
-    return +Counter(
-        {
-            "customer_id: null or empty": _count(pc.equal(key["customer_id"].fill_null(""), "")),
-            "as_of: null, with none given instead,": key["as_of"].null_count,
-            "customer_id, as_of: repeated": _count(repeated),
-        }
-    )
+    # Of a table's first row nobody knows whether it repeats another.
+    is_first_N = np.zeros(key.num_rows - len(repeated), dtype=bool)
+    yield "customer_id: null or empty", _mask(pc.equal(key["customer_id"].fill_null(""), ""))
+    yield "as_of: null, with none given instead,", _mask(key["as_of"].is_null())
+    yield "customer_id, as_of: repeated", np.concatenate([is_first_N, _mask(repeated.fill_null(False))])
 
 
-def _score_problems(scored: pa.RecordBatch) -> Counter[str]:
-    return +Counter({"numbers too extreme for the model": _count(pc.is_nan(scored["score"]))})
-
-
-def _count(mask: pa.Array) -> int:
-    return int(pc.sum(mask, min_count=0).as_py())
+def _mask(values: pa.Array) -> np.ndarray:
+    mask_N: np.ndarray = values.to_numpy(zero_copy_only=False)
+    return mask_N
