@@ -11,7 +11,7 @@ from trained import explained
 
 from churnops.serving.app import PATHS, create_app
 from churnops.serving.metrics import Meter
-from churnops.serving.model import Explained, Models, Served
+from churnops.serving.model import Answer, Models, Served
 from churnops.serving.protected import protected
 from churnops.serving.protection import Protection
 from churnops.serving.quick import Rows
@@ -19,7 +19,6 @@ from churnops.serving.together import Together
 
 FLAT = COLUMNS[0].model_copy(update={"maximum": 1e-3})
 EXTREME = 3e38
-ZEROS = b'{"customers": [{"tenure months": 0, "b": 0}]}'
 
 
 class Counting(Served):
@@ -67,36 +66,46 @@ def test_an_overflow_is_the_fault_of_its_own_request():
     assert [fault["row"] for fault in answers[1].json()["faults"]] == [1]
 
 
+def _told(asked: list[tuple[Served, dict, int]]) -> list[dict]:
+    """What each of these models says of its customer, all being asked together, with so many reasons."""
+
+    async def all_of_them() -> list[Answer]:
+        together = Together()
+        bodies = [json.dumps({"customers": [customer]}).encode() for _, customer, _ in asked]
+        return await asyncio.gather(
+            *(
+                together.answer(served, served.read_quickly(body), n_reasons)
+                for (served, _, n_reasons), body in zip(asked, bodies, strict=True)
+            )
+        )
+
+    return [json.loads(answer.body)["scores"][0] for answer in asyncio.run(all_of_them())]
+
+
 def test_a_request_keeps_the_model_it_began_with():
     old, new = Counting(threshold=0.5), Counting(threshold=0.6)
-
-    async def both() -> list[float]:
-        together = Together()
-        scored = [together.score(served, served.read_quickly(ZEROS)) for served in (old, new, old, new)]
-        return [float(found.score_N[0]) for _, found in await asyncio.gather(*scored)]
-
-    assert len(set(asyncio.run(both()))) == 1
+    told = _told([(served, _customer(0), 0) for served in (old, new, old, new)])
+    assert [one["model_version"] for one in told] == [old.model_version, new.model_version] * 2
     assert old.sizes == new.sizes == [2]
 
 
 def test_reasons_at_the_same_time_are_each_ones_own():
     served = Served(explained("logistic"))
-    bodies = [b'{"customers": [{"recency_days": %d, "plan": "pro%d"}]}' % (90 * i, i % 2) for i in range(6)]
+    customers = [{"recency_days": 90 * i, "plan": f"pro{i % 2}"} for i in range(6)]
+    told = _told([(served, customer, i % 3) for i, customer in enumerate(customers)])
+    for i, (one, customer) in enumerate(zip(told, customers, strict=True)):
+        alone = json.loads(served.answer(json.dumps({"customers": [customer]}).encode(), i % 3).body)
+        (wanted,) = alone["scores"]
+        assert one["score"] == pytest.approx(wanted["score"], abs=1e-7)
+        assert len(one.get("reasons", [])) == i % 3
+        for reason, same in zip(one.get("reasons", []), wanted.get("reasons", []), strict=True):
+            assert reason["column"] == same["column"]
+            assert reason["effect"] == pytest.approx(same["effect"], abs=1e-6)
 
-    async def all_of_them() -> list[tuple[Rows, Explained]]:
-        together = Together()
-        asked = (together.score(served, served.read_quickly(body), i % 3) for i, body in enumerate(bodies))
-        return await asyncio.gather(*asked)
 
-    for i, (one, found) in enumerate(asyncio.run(all_of_them())):
-        alone = served.explained(served.read(bodies[i], i % 3))
-        assert found.score_N == pytest.approx(alone.score_N, abs=1e-7)
-        assert [len(each) for each in found.reasons] == [one.reasons] * bool(one.reasons)
-        for each, wanted in zip(found.reasons, alone.reasons, strict=True):
-            assert [reason.column for reason in each] == [reason.column for reason in wanted]
-            assert [reason.effect for reason in each] == pytest.approx(
-                [reason.effect for reason in wanted], abs=1e-6
-            )
+def test_no_two_answers_have_one_name():
+    told = _told([(served, _customer(0), 0) for served in [Counting()] * 40])
+    assert len({one["prediction_id"] for one in told}) == len(told)
 
 
 def test_a_caller_that_has_gone_takes_nobody_along():
@@ -104,14 +113,32 @@ def test_a_caller_that_has_gone_takes_nobody_along():
 
     async def one_leaves() -> int:
         together = Together()
-        customers = served.read_quickly(ZEROS)
-        asked = [asyncio.ensure_future(together.score(served, customers)) for _ in range(3)]
+        customers = served.read_quickly(json.dumps({"customers": [_customer(0)]}).encode())
+        asked = [asyncio.ensure_future(together.answer(served, customers)) for _ in range(3)]
         await asyncio.sleep(0)
         asked[1].cancel()
         done = await asyncio.gather(*asked, return_exceptions=True)
         return sum(isinstance(one, asyncio.CancelledError) for one in done)
 
     assert asyncio.run(one_leaves()) == 1
+
+
+class Reading(Served):
+    """Remembers the texts that the graph was given."""
+
+    texts: list[list[str]]
+
+    def score(self, rows: Rows):
+        self.texts = self.bundle.categories.texts(rows.category_NC, rows.others).tolist()
+        return super().score(rows)
+
+
+def test_texts_that_the_model_does_not_know_keep_their_rows():
+    tier = COLUMNS[-1]
+    served = Reading(make_bundle([tier, tier.model_copy(update={"name": "plan"})]))
+    asked = [["1", "new"], ["newer", "new"], ["2", None], ["newest", "other"]]
+    _told([(served, dict(zip([tier.name, "plan"], texts, strict=True)), 0) for texts in asked])
+    assert served.texts == [[text or "" for text in texts] for texts in asked]
 
 
 class Failing(Counting):
@@ -121,22 +148,6 @@ class Failing(Counting):
         if (rows.numeric_NF == EXTREME).any():
             raise RuntimeError("the graph failed")
         return super().score(rows)
-
-
-def test_texts_that_the_model_does_not_know_keep_their_rows():
-    tier = COLUMNS[-1]
-    served = Served(make_bundle([tier, tier.model_copy(update={"name": "plan"})]))
-    asked = [["1", "new"], ["newer", "new"], ["2", None], ["newest", "other"]]
-    customers = [dict(zip([tier.name, "plan"], texts, strict=True)) for texts in asked]
-
-    async def all_of_them() -> list[tuple[Rows, Explained]]:
-        together = Together()
-        bodies = [json.dumps({"customers": [customer]}).encode() for customer in customers]
-        return await asyncio.gather(*(together.score(served, served.read_quickly(body)) for body in bodies))
-
-    for (rows, _), texts in zip(asyncio.run(all_of_them()), asked, strict=True):
-        read = served.bundle.categories.texts(rows.category_NC, rows.others)
-        assert read.tolist() == [[text or "" for text in texts]]
 
 
 def test_a_failure_of_the_graph_is_told_to_whoever_caused_it_and_stands_in_the_log(capsys):

@@ -134,23 +134,21 @@ class Served:
 
     def answered(self, rows: Rows, found: "Explained") -> Answer:
         """What to say of customers that were read and scored."""
+        told = self.told(rows, found)
+        return refused(told) if isinstance(told, Refusal) else Answer(OK, self.written(told))
+
+    def told(self, rows: Rows, found: "Explained") -> list[dict[str, Any]] | Refusal:
+        """One `CustomerScore` per customer, of which `note` hears; or whose numbers are too extreme."""
         scores = checked(found.score_N)
         if isinstance(scores, Refusal):
-            return refused(scores)
+            return scores
         self.note(self.manifest, rows, scores)
-        return Answer(OK, self.written(rows, scores, found.reasons))
+        return self.answers(rows, scores, found.reasons)
 
-    def written(self, rows: Rows, scores: list[float], found: list[tuple[Reason, ...]]) -> bytes:
-        """`Scores` as JSON."""
-        answers = self.answers(rows, scores)
-        if not found or self.manifest.reasons is None:
-            return msgspec.json.encode({"scores": answers})
-        for answer, of_customer in zip(answers, found, strict=True):
-            answer["reasons"] = of_customer
-        return msgspec.json.encode({"base_score": self.manifest.reasons.base_score, "scores": answers})
-
-    def answers(self, rows: Rows, scores: list[float]) -> list[dict[str, Any]]:
-        """One `CustomerScore` per customer."""
+    def answers(
+        self, rows: Rows, scores: list[float], found: Sequence[tuple[Reason, ...]] = ()
+    ) -> list[dict[str, Any]]:
+        """One `CustomerScore` per customer, with the reasons that were found."""
         threshold, version = self._threshold, self.model_version
         answers = []
         for customer_id, score, prediction in zip(
@@ -162,7 +160,16 @@ class Served:
             answer["model_version"] = version
             answer["prediction_id"] = prediction
             answers.append(answer)
+        if found:
+            for answer, of_customer in zip(answers, found, strict=True):
+                answer["reasons"] = of_customer
         return answers
+
+    def written(self, answers: list[dict[str, Any]]) -> bytes:
+        """`Scores` as JSON."""
+        if "reasons" in answers[0] and self.manifest.reasons:
+            return msgspec.json.encode({"base_score": self.manifest.reasons.base_score, "scores": answers})
+        return msgspec.json.encode({"scores": answers})
 
     @cached_property
     def request_body(self) -> dict[str, Any]:
@@ -188,7 +195,8 @@ class Scored(NamedTuple):
 
     def as_json(self) -> Answer:
         """The answer, with as many reasons as the rows ask for."""
-        return Answer(OK, self.served.written(self.rows, self.scores, self.served.reasons(self.rows)))
+        answers = self.served.answers(self.rows, self.scores, self.served.reasons(self.rows))
+        return Answer(OK, self.served.written(answers))
 
 
 class Asked(NamedTuple):
@@ -283,13 +291,13 @@ def refused(refusal: Refusal) -> Answer:
 
 
 def prediction_ids(n: int) -> list[str]:
-    """Names for `n` answers of one request, as version 4 UUIDs: random, with the row number at the end."""
+    """Names for `n` answers, as version 4 UUIDs: random, with the row number at the end."""
     start = prediction_start()
     return [f"{start}{row:05x}" for row in range(n)]  # ROW_DIGITS, which written so take half the time
 
 
 def prediction_start() -> str:
-    """What the names of one request's answers have in common: all but the last `ROW_DIGITS`."""
+    """What the names of answers that are made at once have in common: all but the last `ROW_DIGITS`."""
     text = f"{_RANDOM.getrandbits(112):028x}"
     variant = "89ab"[int(text[15], 16) % 4]
     return f"{text[:8]}-{text[8:12]}-4{text[12:15]}-{variant}{text[16:19]}-{text[19:26]}"

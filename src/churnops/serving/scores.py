@@ -44,12 +44,12 @@ class Scoring:
         if customers is None:
             return await self.threads.run(self.models.answer, served, body, n_reasons)
         if trial is None:
-            return served.answered(*await self.together.score(served, customers, n_reasons))
+            return await self.together.answer(served, customers, n_reasons)
         asked = asked_as_json(body)
         own = trial.answer(served, served.rows(customers, n_reasons), asked)
         if own:
             return own.as_json()
-        answer = served.answered(*await self.together.score(served, customers, n_reasons))
+        answer = await self.together.answer(served, customers, n_reasons)
         if answer.status == OK:
             trial.watch(served, asked, given_as_json(answer))
         return answer

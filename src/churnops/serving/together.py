@@ -2,12 +2,13 @@
 
 import asyncio
 from itertools import chain
+from typing import Any
 
-from churnops.serving.model import Explained, Served
-from churnops.serving.quick import Customers, Rows
+from churnops.serving.model import OK, Answer, Served, refused
+from churnops.serving.quick import Customers
+from churnops.serving.request import Refusal
 
-_Found = tuple[Rows, Explained]
-_Asked = tuple[Customers, asyncio.Future[_Found]]
+_Asked = tuple[Customers, asyncio.Future[Answer]]
 
 
 class Together:
@@ -20,39 +21,44 @@ class Together:
         self._asked: dict[tuple[Served, int], list[_Asked]] = {}
         self._loop: asyncio.AbstractEventLoop  # of those who ask
 
-    async def score(self, served: Served, customers: Customers, n_reasons: int = 0) -> _Found:
-        """The rows of a few customers, and what `served` says of them; raises what the graph raises."""
+    async def answer(self, served: Served, customers: Customers, n_reasons: int = 0) -> Answer:
+        """What `served` says of a few customers; raises what the graph raises for them."""
         if not self._asked:
             self._loop = asyncio.get_running_loop()  # a system call, in Python 3.11
-            self._loop.call_soon(self._answer)
-        found: asyncio.Future[_Found] = self._loop.create_future()
-        self._asked.setdefault((served, n_reasons), []).append((customers, found))
-        return await found
+            self._loop.call_soon(self._answer_all)
+        answered: asyncio.Future[Answer] = self._loop.create_future()
+        self._asked.setdefault((served, n_reasons), []).append((customers, answered))
+        return await answered
 
-    def _answer(self) -> None:
+    def _answer_all(self) -> None:
         asked, self._asked = self._asked, {}
         for (served, n_reasons), requests in asked.items():
-            _score(served, n_reasons, requests)
+            _answer(served, n_reasons, requests)
 
 
-def _score(served: Served, n_reasons: int, requests: list[_Asked]) -> None:
+def _answer(served: Served, n_reasons: int, requests: list[_Asked]) -> None:
+    told: list[dict[str, Any]] | Refusal | Exception
     try:
         rows = served.rows(_joined([customers for customers, _ in requests]), n_reasons)
-        score_N, reasons = served.explained(rows)
+        told = served.told(rows, served.explained(rows))
     except Exception as error:  # noqa: BLE001  # whoever asked hears of it
-        if len(requests) > 1:
-            for one in requests:  # so that one that makes the graph fail takes nobody along
-                _score(served, n_reasons, [one])
-            return
-        if not requests[0][1].done():
-            requests[0][1].set_exception(error)
+        told = error
+    if len(requests) > 1 and not isinstance(told, list):
+        for one in requests:  # so that one that makes the graph fail takes nobody along
+            _answer(served, n_reasons, [one])
         return
     first = 0
-    for customers, found in requests:
-        part = slice(first, first + len(customers.ids))
-        if not found.done():  # its caller may have gone
-            found.set_result((rows[part], Explained(score_N[part], reasons[part])))
-        first = part.stop
+    for customers, answered in requests:
+        last = first + len(customers.ids)
+        if answered.done():  # its caller has gone
+            pass
+        elif isinstance(told, Exception):
+            answered.set_exception(told)
+        elif isinstance(told, Refusal):
+            answered.set_result(refused(told))
+        else:
+            answered.set_result(Answer(OK, served.written(told[first:last])))
+        first = last
 
 
 def _joined(parts: list[Customers]) -> Customers:
