@@ -107,7 +107,7 @@ TENSORFLOW_TESTS := tests/training/test_keras_mlp.py tests/seams/test_frameworks
 	tests/seams/test_hosts_agree.py tests/seams/test_sagemaker.py tests/end_to_end/test_frameworks.py
 
 test-tensorflow: setup-dev setup-tensorflow ## install TensorFlow, and run its tests
-	$(BIN)/pytest -m tensorflow $(TENSORFLOW_TESTS)
+	$(BIN)/pytest -m tensorflow --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TENSORFLOW_TESTS)
 
 test-servers: setup-dev ## run the tests of servers, which they start: S3, scores, a registry
 	$(BIN)/pytest -m "servers and not load and not spark and not airflow" --numprocesses auto --dist loadfile
