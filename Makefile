@@ -124,7 +124,7 @@ test-spark: setup-dev setup-spark ## install Spark, and run its tests: with S3 a
 	[ "$${version:-0}" -ge 17 ] || \
 		{ echo "Spark needs Java 17 or newer: apt-get install openjdk-17-jre-headless" >&2; exit 1; }
 	TZ=UTC $(BIN)/pytest -m spark --numprocesses 2 --dist loadfile $(SPARK_PARITY) $(SPARK_TESTS)
-	TZ=Europe/Berlin $(BIN)/pytest -m spark $(SPARK_PARITY)
+	TZ=Europe/Berlin $(BIN)/pytest -m spark --numprocesses 2 --dist worksteal $(SPARK_PARITY)
 
 AIRFLOW_TESTS ?= tests/dags
 
