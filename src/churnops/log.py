@@ -5,7 +5,9 @@ import sys
 
 import structlog
 
-_SERVER = "uvicorn"  # of the libraries that log, the one which tells of failures that nobody else sees
+_SERVER = "uvicorn"
+_COLLECTOR = "opentelemetry"
+_CUT_SHORT = "ASGI callable returned without completing"  # as answers end that cannot go on; they are counted
 
 
 def configure(*, json: bool, level: str = "INFO") -> None:
@@ -29,7 +31,10 @@ def configure(*, json: bool, level: str = "INFO") -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[plain, renderer], foreign_pre_chain=common)
     )
-    server = logging.getLogger(_SERVER)
-    server.handlers = [handler]
-    server.propagate = False
-    server.setLevel(logging.ERROR)  # it warns of every caller who does not speak HTTP
+    # Of the libraries that log, those which tell of failures that nobody else sees.
+    for name, least in ((_SERVER, logging.ERROR), (_COLLECTOR, logging.WARNING), ("asyncio", logging.ERROR)):
+        library = logging.getLogger(name)
+        library.handlers = [handler]
+        library.propagate = False
+        library.setLevel(least)  # the server warns of every caller who does not speak HTTP
+    handler.filters = [lambda record: not record.getMessage().startswith(_CUT_SHORT)]

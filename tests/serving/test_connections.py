@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from churnops.serving.connections import Corked
+from churnops.serving.transport import Corked
 
 
 class Sent:

@@ -12,7 +12,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from churnops.errors import Overloaded
-from churnops.serving.metrics import Meter
+from churnops.serving.metrics import ERRORS, Meter
 from churnops.serving.payloads import Fault, Faults
 from churnops.serving.protection import Limits
 
@@ -27,6 +27,7 @@ _SWEEP_SECONDS = 1.0
 _CALLER_GONE = 499  # nginx's number for it; it is sent to nobody
 
 _ENCODED = Fault(problem="the body has a content-encoding", expected="the body as it is")
+_ENDING = Fault(problem="the server ends", expected="the same request again: another server answers it")
 _FULL = Fault(problem="too many requests at once", expected="the same request a second later")
 
 
@@ -60,7 +61,7 @@ class Around:
             return
         task = self._task()
         begun = perf_counter()
-        status = 0
+        status, is_whole = 0, False
 
         async def receiving() -> Message:
             message = await receive()
@@ -69,11 +70,13 @@ class Around:
             return message
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_whole
             if message["type"] == "http.response.start":
                 status = message["status"]
                 safe = _HEADERS if scope["method"] == "POST" else _HEADERS_OF_GET
                 message["headers"] = (*message["headers"], *safe)
+            else:
+                is_whole = not message.get("more_body")
             moved[0] = inf  # a caller that does not read is the connection's to end
             await send(message)
             moved[0] = perf_counter()
@@ -89,21 +92,19 @@ class Around:
         except Overloaded:
             await refuse(sending, 503, _FULL, _RETRY)
         except asyncio.CancelledError:
-            if task in self._late:
-                self._late.discard(task)
-                task.uncancel()
-                if status:
-                    raise TimeoutError("an answer was begun, and did not go on") from None
-                await refuse(sending, 503, self._no_answer, _RETRY)
-            else:
-                raise
-        except Exception:  # the last place where a failure can be told without its trace
+            task.uncancel()
+            fault = self._no_answer if task in self._late else _ENDING
+            self._late.discard(task)
+            if not status:
+                await refuse(sending, 503, fault, _RETRY)
+        except Exception:  # noqa: BLE001  # the last place where it can be told without its trace
             failed = _failed(scope)
-            if status:
-                raise  # half an answer: the server ends the connection
-            await refuse(sending, 500, failed)
+            if not status:
+                await refuse(sending, 500, failed)
         finally:
             del self._running[task]
+            if status and not is_whole:  # the server ends the connection
+                self.meter.count(ERRORS, "cut_short")
             self._noted(scope, status or _CALLER_GONE, perf_counter() - begun)
 
     async def overloaded(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI

@@ -12,12 +12,16 @@ from uvicorn.server import ServerState
 
 from churnops.serving.around import Around
 from churnops.serving.metrics import ERRORS
+from churnops.serving.transport import Corked, Flow
 
 _MAX_HEADER_BYTES = 64 << 10
 _HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
 _UPGRADE = re.compile(rb"(?i)(?<=\n)upgrade(?=[ \t]*:)")
 _SLOWEST_BYTES_PER_SECOND = 64_000
 _SWEEP_SECONDS = 1.0
+_PIECE_BYTES = (
+    16 << 10
+)  # as many requests as these may hold wait parsed; what comes after them waits as bytes
 
 
 class GuardedConnection(HttpToolsProtocol):
@@ -45,11 +49,16 @@ class GuardedConnection(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_headers = True
         self._unread, self._unread_since = 0, 0.0
+        self._unparsed = b""
+        self._is_broken = False  # what comes now is not heard
+        self._is_ended = False  # the connection ends once everything is answered
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or close it where there are too many."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it
-        self.transport = Corked(self.transport, self.loop)  # type: ignore[assignment]
+        self.flow = Flow(self.transport, self._is_behind)
+        self._corked = Corked(self.transport, self.loop)
+        self.transport = self._corked  # type: ignore[assignment]
         self._since = self.loop.time()
         if len(self.connections) > self._limits.connections:
             self._around.meter.count(ERRORS, "too_many_connections")
@@ -60,7 +69,60 @@ class GuardedConnection(HttpToolsProtocol):
             self.loop.call_later(_SWEEP_SECONDS, _sweep, self._around, self.connections, self.loop)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; end a connection whose headers or trailers have no end."""
+        """Parse, or keep for later where requests wait already."""
+        if self._unparsed:
+            self._unparsed += data
+            return
+        for start in range(0, len(data), _PIECE_BYTES):
+            if self._is_broken or self.transport.is_closing():
+                return
+            if self.pipeline:
+                self._unparsed = data[start:]
+                self.flow.pause_reading()
+                return
+            self._parse(data[start : start + _PIECE_BYTES])
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it
+        """The caller sends no more. It gets what it asked for; the connection ends then, or now."""
+        self._is_ended = True
+        self._corked.uncork()
+        return self._is_answering()
+
+    def on_response_complete(self) -> None:
+        """Go on with what came after the request that was answered."""
+        super().on_response_complete()
+        if self._unparsed and not self.pipeline:
+            self.loop.call_soon(self._parse_on)
+        self.flow.resume_reading()
+        self._end_if_asked()
+
+    def _parse_on(self) -> None:
+        data, self._unparsed = self._unparsed, b""
+        self.data_received(data)
+        self.flow.resume_reading()
+        self._end_if_asked()
+
+    def _is_behind(self) -> bool:
+        return bool(self.pipeline or self._unparsed)
+
+    def _is_answering(self) -> bool:
+        """Whether a request is whole and has no answer yet."""
+        cycle = self.cycle
+        return self._is_behind() or bool(cycle and not cycle.response_complete and not cycle.more_body)
+
+    def _end_if_asked(self) -> None:
+        if self._is_ended and not self._is_answering():
+            self.transport.close()
+
+    def _ends_later(self) -> bool:
+        """Whether earlier requests have to be answered first. What came now is not heard then."""
+        if self._is_answering():
+            self._is_broken = self._is_ended = True
+            self._unparsed = b""
+        return self._is_broken
+
+    def _parse(self, data: bytes) -> None:
+        """End a connection whose headers or trailers have no end."""
         self._bytes += len(data)
         self._no_body += len(data)
         super().data_received(_not_upgrading(data) if self._in_headers else data)
@@ -86,6 +148,8 @@ class GuardedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start to answer, or say at once that there is too much of it, or that too many wait."""
         self._in_headers = False
+        if self._is_broken:
+            return
         if self._header_bytes > _MAX_HEADER_BYTES:
             self._turn_away(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large")
             return
@@ -97,14 +161,13 @@ class GuardedConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _unfinished(self) -> int:
-        return sum(
-            not task.done() for task in self.tasks
-        )  # those that are done go in the next turn of the loop
+        # Those that are done go in the next turn of the loop.
+        return sum(not task.done() for task in self.tasks)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body is there."""
         self._no_body = 0
-        if not self.transport.is_closing():
+        if not (self._is_broken or self.transport.is_closing()):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -112,7 +175,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._since = None
         self._no_body = 0
         self._in_headers = True  # of the next one
-        if not self.transport.is_closing():
+        if not (self._is_broken or self.transport.is_closing()):
             super().on_message_complete()
 
     def resume_writing(self) -> None:
@@ -138,10 +201,13 @@ class GuardedConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What came is not HTTP."""
         self._around.meter.count(ERRORS, "not_http")
-        super().send_400_response(msg)
+        if not self._ends_later():
+            super().send_400_response(msg)
 
     def _turn_away(self, status: HTTPStatus, cause: str) -> None:
         self._around.meter.count(ERRORS, cause)
+        if self._ends_later():
+            return
         line = f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         self.transport.write(f"{line}content-length: 0\r\nconnection: close\r\n\r\n".encode())
         self.transport.close()
@@ -150,43 +216,6 @@ class GuardedConnection(HttpToolsProtocol):
         if not self.transport.is_closing() or self._unread:
             self._around.meter.count(ERRORS, cause)
             self.transport.abort()
-
-
-class Corked:
-    """A transport that sends the head of an answer and its body at once.
-
-    uvicorn writes them one after the other: two system calls, two packets.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._held = b""
-        self.is_closing = transport.is_closing
-        self.get_write_buffer_size = transport.get_write_buffer_size
-
-    def write(self, data: bytes) -> None:
-        """Send it with what comes next in this turn of the loop; nothing waits for another turn."""
-        if self._held:
-            held, self._held = self._held, b""
-            self._transport.writelines((held, data))
-        else:
-            self._held = data
-            self._loop.call_soon(self._uncork)
-
-    def close(self) -> None:
-        """Send what is held, and no more."""
-        self._uncork()
-        self._transport.close()
-
-    def abort(self) -> None:
-        """Send nothing more."""
-        self._held = b""
-        self._transport.abort()
-
-    def _uncork(self) -> None:
-        held, self._held = self._held, b""
-        if held and not self.is_closing():  # the caller may have gone since
-            self._transport.write(held)
 
 
 def _not_upgrading(data: bytes) -> bytes:
