@@ -347,7 +347,8 @@ def serve(
 ) -> None:
     """Answer POST /v1/score until told to stop."""
     if bool(name) == bool(bundle):
-        raise typer.BadParameter("name a data config whose champion to serve, or a folder with --bundle")
+        one = "name a data config whose champion to serve, or a folder with --bundle"
+        raise typer.BadParameter(f"{one}, not both" if name else one)
     if follow and bundle:
         raise typer.BadParameter("a bundle folder is served as it is: --follow needs the name of a model")
     settings = _settings()
@@ -447,7 +448,7 @@ def canary_stop(name: RegisteredName, variant: VariantName = "") -> None:
     if variant:
         _share_endpoint(name, variant, 0.0)
     else:
-        _stop_trial(name)
+        _stop_trial(name, shadow=False)
 
 
 @canary_app.command("status")
@@ -477,7 +478,7 @@ def shadow_start(name: RegisteredName, version: Tried = None, share: Share = 0.0
 @shadow_app.command("stop")
 def shadow_stop(name: RegisteredName) -> None:
     """End it."""
-    _stop_trial(name)
+    _stop_trial(name, shadow=True)
 
 
 @shadow_app.command("report")
@@ -614,11 +615,11 @@ def _share_endpoint(endpoint: str, variant: str = "", share: float = 0.0) -> Non
         _say(f"{one.name}: {one.share:.1%} of the requests")
 
 
-def _stop_trial(name: str) -> None:
+def _stop_trial(name: str, *, shadow: bool) -> None:
     settings = _settings()
     from churnops.jobs.trials import stop
 
-    plan = stop(name, settings, at=dt.datetime.now(dt.UTC), actor=settings.actor)
+    plan = stop(name, settings, shadow=shadow, at=dt.datetime.now(dt.UTC), actor=settings.actor)
     _say(f"version {plan.version} of {name}: stopped ({plan.stopped})")
 
 

@@ -129,7 +129,7 @@ def test_swaps_rollbacks_and_canaries_under_load_fail_and_mix_nothing(tmp_path, 
             until(lambda: "as canary" in ready(port).get("trial", ""))
             before = load.by_version[new.model_version]
             until(lambda before=before: load.by_version[new.model_version] > before + 200)
-            trials.stop(name, settings, at=NOON, actor="anna")
+            trials.stop(name, settings, shadow=False, at=NOON, actor="anna")
             until(lambda: "stopped" in ready(port).get("trial", ""))
             rounds += 1
         assert load.closed == 0

@@ -143,7 +143,7 @@ def test_it_takes_orders_without_mlflow(server: str, tmp_path: Path) -> None:
         "settings = Settings(data_dir=sys.argv[1], tracking_uri=sys.argv[2])\n"
         "said = {'at': dt.datetime(2024, 1, 1, tzinfo=dt.UTC), 'actor': 'anna'}\n"
         "trials.start(trials.Order(sys.argv[3], 1, 0.5, False), settings, **said)\n"
-        "trials.stop(sys.argv[3], settings, **said)\n"
+        "trials.stop(sys.argv[3], settings, shadow=False, **said)\n"
         "rollback.roll_back(sys.argv[3], settings, **said)\n"
         "print('mlflow' in sys.modules, trials.status(sys.argv[3], settings)[1])"
     )

@@ -325,7 +325,7 @@ def test_what_anybody_may_read_names_no_place(place, tmp_path):
     place.follower()
     Path(new.source.removeprefix("file://").replace("%20", " "), "model.onnx").unlink()
     place.start(new)
-    trials.stop(place.name, place.settings, at=NOON, actor="anna")
+    trials.stop(place.name, place.settings, shadow=False, at=NOON, actor="anna")
     place.promote(new)
     for server in (place.trying(), place.follower(f"sqlite:///{tmp_path}/gone.db")):
         said = str(server.models.state)
@@ -337,7 +337,7 @@ def test_a_folder_that_cannot_be_written_is_no_trouble_without_a_trial(place):
     old, new = place.register(), place.register(steeper(2))
     place.promote(old)
     place.start(new)
-    trials.stop(place.name, place.settings, at=NOON, actor="anna")
+    trials.stop(place.name, place.settings, shadow=False, at=NOON, actor="anna")
     server = place.trying()
     server.close()
     slots = list(server._cache.folder.glob(".slot-*"))
@@ -441,7 +441,7 @@ def test_a_canary_is_stopped_by_hand_and_begun_again(place):
     place.start(new)
     server = place.trying()
     assert server.models.trial
-    trials.stop(place.name, place.settings, at=NOON, actor="anna")
+    trials.stop(place.name, place.settings, shadow=False, at=NOON, actor="anna")
     server.look()
     assert server.models.trial is None
     assert "was stopped" in server.models.state["trial"]
@@ -640,5 +640,24 @@ def test_what_cannot_be_tried_is_said(place):
     place.promote(version)
     with pytest.raises(RegistryError, match="has no challenger"):
         trials.start(trials.Order(place.name, None, 0.1, False), place.settings, at=NOON, actor="anna")
-    with pytest.raises(RegistryError, match="beside another champion"):
+    with pytest.raises(RegistryError, match="is the champion: name another"):
         place.start(version)
+
+
+def test_one_trial_at_a_time(place):
+    place.promote(place.register())
+    other = place.register(steeper(2))
+    ends = {"settings": place.settings, "at": NOON, "actor": "anna"}
+    place.start(other)
+    place.start(other, 0.7)  # the same again, with a larger share
+    with pytest.raises(RegistryError, match=rf"a canary of version 2 .*churnops canary stop {place.name}"):
+        place.start(other, shadow=True)
+    with pytest.raises(RegistryError, match="there is no shadow: a canary of version 2 goes on"):
+        trials.stop(place.name, shadow=True, **ends)
+    with pytest.raises(RegistryError, match="there is no shadow: a canary"):
+        trials.report(place.name, place.settings)
+    trials.stop(place.name, shadow=False, **ends)
+    with pytest.raises(RegistryError, match=r"there is no shadow: the last trial of .* was a canary"):
+        trials.stop(place.name, shadow=True, **ends)
+    place.start(other, shadow=True)
+    assert trials.status(place.name, place.settings)[0].shadow

@@ -26,8 +26,10 @@ def sign(manifest: Path, key_file: Path) -> Path:
     except (ValueError, TypeError):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
-        made_by = f"openssl genpkey -algorithm ed25519 -out {key_file.name}"
-        raise ConfigError(str(key_file), [f"is no Ed25519 key without a password, as `{made_by}` makes it"])
+        made_by = "openssl genpkey -algorithm ed25519"
+        raise ConfigError(
+            str(key_file), [f"is no private Ed25519 key without a password, as `{made_by}` makes it"]
+        )
     signature = manifest.with_name(SIGNATURE_FILE)
     signature.write_bytes(base64.b64encode(key.sign(manifest.read_bytes())) + b"\n")
     return signature

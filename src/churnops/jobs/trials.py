@@ -29,15 +29,23 @@ class Order:
 
 
 def start(order: Order, settings: Settings, *, at: dt.datetime, actor: str) -> Plan:
-    """Order a trial, in place of one that goes on; raises RegistryError where there is no such version."""
+    """Order a trial, in place of one of its kind that goes on.
+
+    Raises RegistryError where there is no such version, or while a trial of the other kind goes on.
+    """
     registry = write_orders(settings.mlflow_uri)
-    aliases = registry.standing(order.name).aliases
+    standing = registry.standing(order.name)
+    before = plan_of(standing.tags.get(TAG, ""))
+    if before and before.shadow != order.shadow and not _why_stopped(order.name, before, settings):
+        raise RegistryError(f"a {_going_on(order.name, before)}, and one trial at a time is made")
+    aliases = standing.aliases
     version = order.version or aliases.get(CHALLENGER)
     if version is None:
         raise RegistryError(f"{order.name} has no challenger: name a version with --version")
-    # Without a champion there is none that it can be tried beside either.
-    if aliases.get(CHAMPION, version) == registry.version(order.name, version).number:
-        raise RegistryError(f"version {version} of {order.name} cannot be tried beside another champion")
+    if CHAMPION not in aliases:
+        raise RegistryError(f"{order.name} has no champion that version {version} could be tried beside")
+    if aliases[CHAMPION] == registry.version(order.name, version).number:
+        raise RegistryError(f"version {version} of {order.name} is the champion: name another with --version")
     plan = Plan(
         id=f"{at.astimezone(dt.UTC):%Y%m%dT%H%M%S-%f}",
         version=version,
@@ -48,9 +56,9 @@ def start(order: Order, settings: Settings, *, at: dt.datetime, actor: str) -> P
     return plan
 
 
-def stop(name: str, settings: Settings, *, at: dt.datetime, actor: str) -> Plan:
-    """End the trial; raises RegistryError where there is none."""
-    plan, _ = status(name, settings)
+def stop(name: str, settings: Settings, *, shadow: bool, at: dt.datetime, actor: str) -> Plan:
+    """End the trial; raises RegistryError where there is none of that kind."""
+    plan, _ = _last(name, settings, shadow=shadow)
     plan = plan.model_copy(update={"stopped": plan.stopped or f"by {actor}"})
     _order(name, plan, settings, at=at, actor=actor)
     return plan
@@ -61,14 +69,35 @@ def status(name: str, settings: Settings) -> tuple[Plan, str]:
     plan = plan_of(read_orders(settings.mlflow_uri).standing(name).tags.get(TAG, ""))
     if plan is None:
         raise RegistryError(f"nothing is tried beside the champion of {name}: churnops canary start {name}")
-    here = Place(place_of(settings.data_dir, name) / "canary", plan.id, 0).stopped()
-    return plan, plan.stopped or here
+    return plan, _why_stopped(name, plan, settings)
 
 
 def report(name: str, settings: Settings) -> tuple[Plan, Differences]:
-    """What the servers of this machine found in the last trial; raises RegistryError where there is none."""
-    plan, _ = status(name, settings)
+    """What this machine's servers found in the last trial; raises RegistryError where that is no shadow."""
+    plan, _ = _last(name, settings, shadow=True)
     return plan, summary(place_of(settings.data_dir, name) / "shadow", plan.id)
+
+
+def _last(name: str, settings: Settings, *, shadow: bool) -> tuple[Plan, str]:
+    plan, stopped = status(name, settings)
+    if plan.shadow != shadow:
+        last = f"the last trial of {name} was a {_kind(plan)}" if stopped else f"a {_going_on(name, plan)}"
+        raise RegistryError(f"there is no {'shadow' if shadow else 'canary'}: {last}")
+    return plan, stopped
+
+
+def _why_stopped(name: str, plan: Plan, settings: Settings) -> str:
+    """Empty while it goes on."""
+    return plan.stopped or Place(place_of(settings.data_dir, name) / "canary", plan.id, 0).stopped()
+
+
+def _kind(plan: Plan) -> str:
+    return "shadow" if plan.shadow else "canary"
+
+
+def _going_on(name: str, plan: Plan) -> str:
+    kind = _kind(plan)
+    return f"{kind} of version {plan.version} goes on (churnops {kind} stop {name} ends it)"
 
 
 def _order(name: str, plan: Plan, settings: Settings, *, at: dt.datetime, actor: str) -> None:

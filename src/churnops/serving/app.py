@@ -84,11 +84,13 @@ def _around(scoring: Scoring, protection: Protection) -> FastAPI:
         status, body = await scoring.answer(request.receive, query) or Answer(400, b"")
         return Response(body, status, media_type="application/json")
 
+    @api.head("/livez", include_in_schema=False)
     @api.get("/livez")
     async def livez() -> dict[str, str]:
         """Whether the process answers at all."""
         return {"status": "alive"}
 
+    @api.head("/readyz", include_in_schema=False)
     @api.get("/readyz")
     async def readyz() -> dict[str, str]:
         """Whether the model answers: scores one made-up customer."""

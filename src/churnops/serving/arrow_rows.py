@@ -236,8 +236,8 @@ def _long_ids(ids: pa.Array) -> list[Fault]:
         lengths = pc.utf8_length(ids.dictionary.cast(pa.large_string())).take(ids.indices)
     elif pa.types.is_integer(ids.type):
         return []
-    else:
-        lengths = pc.utf8_length(ids)
+    else:  # there is no such function of views
+        lengths = pc.utf8_length(ids.cast(pa.string()) if pa.types.is_string_view(ids.type) else ids)
     if (pc.max(lengths).as_py() or 0) <= MAX_ID_CHARACTERS:
         return []
     rows = pc.indices_nonzero(pc.greater(lengths, MAX_ID_CHARACTERS))[:SHOWN_FAULTS].to_pylist()

@@ -1,6 +1,5 @@
 """Customers that come as columns (CSV, tables, tensors): what is wrong with names and values, by row."""
 
-import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from churnops.bundle.manifest import InputColumn, Manifest
 from churnops.serving.model import Served, checked
 from churnops.serving.payloads import ID, MAX_TEXT_CHARACTERS, Fault, expected
 from churnops.serving.quick import Rows
-from churnops.serving.request import SHOWN_FAULTS, Refusal, described, shown
+from churnops.serving.request import KNOWN_ONLY, SHOWN_FAULTS, Refusal, described, shown, suggestions
 
 PIECE_ROWS = 16_384  # read, scored and written at once: more are no faster, and take memory
 MAX_ROWS = 100_000
@@ -33,18 +32,22 @@ def refused_names(manifest: Manifest, names: Sequence[str]) -> Refusal | None:
     """
     inputs = [column.name for column in manifest.inputs]
     known = {*inputs, *_KEY, *manifest.ignored_columns}
-    faults = [_unknown(name, [*inputs, *_KEY]) for name in dict.fromkeys(names) if name not in known]
-    there = {*names}
-    if len(there) < len(names):
-        repeated = (name for name, times in Counter(names).items() if times > 1)
-        faults += [
-            Fault(column=name, problem=f"'{name}' is sent more than once", expected="one column")
-            for name in repeated
-        ]
+    times = Counter(names)
+    unknown = [name for name in times if name not in known]
+    perhaps = suggestions(unknown, [*inputs, *_KEY])
+    faults = [
+        Fault(column=name, problem=f"there is no '{name}'", expected=perhaps.get(name, KNOWN_ONLY))
+        for name in unknown[: SHOWN_FAULTS + 1]
+    ]
+    repeated = [name for name, n in times.items() if n > 1]
+    faults += [
+        Fault(column=name, problem=f"'{name}' is sent more than once", expected="one column")
+        for name in repeated[: SHOWN_FAULTS + 1]
+    ]
     for column in manifest.inputs:
-        if column.name not in there and not column.nullable:
+        if column.name not in times and not column.nullable:
             faults.append(missing(column))
-    return Refusal(422, tuple(faults)) if faults else None
+    return shown(Refusal(422, tuple(faults))) if faults else None
 
 
 def refused_values(bundle: Bundle, rows: Rows, found: Sequence[Fault] = ()) -> Refusal | None:
@@ -102,12 +105,6 @@ def moved(refusal: Refusal, by: int) -> Refusal:
         for fault in refusal.faults
     )
     return replace(refusal, faults=tuple(faults))
-
-
-def _unknown(name: str, known: Sequence[str]) -> Fault:
-    close = difflib.get_close_matches(name[:100], known, n=1)
-    wanted = f"perhaps '{close[0]}'" if close else "only the columns of GET /v1/model"
-    return Fault(column=name, problem=f"there is no '{name}'", expected=wanted)
 
 
 def _value_faults(bundle: Bundle, rows: Rows) -> Iterator[Fault]:

@@ -22,7 +22,7 @@ from churnops.serving.columns import (
 )
 from churnops.serving.payloads import MAX_ID_CHARACTERS, Fault
 from churnops.serving.quick import Rows
-from churnops.serving.request import SHOWN_FAULTS, Refusal
+from churnops.serving.request import SHOWN_FAULTS, Refusal, shown
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _OF_NUMBERS = frozenset("0123456789+-.eE")
@@ -84,30 +84,28 @@ def _rows(bundle: Bundle, names: Sequence[str], cells: list[list[str]]) -> Rows 
     uneven = [(row, len(line)) for row, line in enumerate(cells) if len(line) != len(names)]
     if uneven:
         said = f"{len(names)}: {', '.join(names)}"
-        return Refusal(
-            422,
-            tuple(
-                Fault(row=row, problem=f"{n} cells" if n else "an empty line", expected=said)
-                for row, n in uneven[:100]
-            ),
+        faults = (
+            Fault(row=row, problem=f"{n} cells" if n else "an empty line", expected=said)
+            for row, n in uneven[: SHOWN_FAULTS + 1]
         )
+        return shown(Refusal(422, tuple(faults)))
     manifest = bundle.manifest
     columns = dict(zip(names, zip(*cells, strict=True), strict=True))
     numeric_NF = np.full((len(cells), len(manifest.numeric)), np.nan, dtype=np.float32)
     category_NC = np.full((len(cells), len(manifest.categorical)), MISSING, dtype=np.intp)
     others: dict[str, int] = {}
-    faults: list[Fault] = []
+    wrong: list[Fault] = []
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and a fault
         for j, column in enumerate(manifest.numeric):
             if column.name in columns:
-                numeric_NF[:, j] = _numbers(column, columns[column.name], faults)
+                numeric_NF[:, j] = _numbers(column, columns[column.name], wrong)
     for j, column in enumerate(manifest.categorical):
         if column.name in columns:
             category_NC[:, j] = bundle.categories.numbers(columns[column.name], others)
     ids = [one or None for one in columns.get("customer_id", [""] * len(cells))]
-    faults += [long_id(row, len(one)) for row, one in enumerate(ids) if one and len(one) > MAX_ID_CHARACTERS]
+    wrong += [long_id(row, len(one)) for row, one in enumerate(ids) if one and len(one) > MAX_ID_CHARACTERS]
     rows = Rows(numeric_NF, category_NC, ids, (*others,))
-    return refused_values(bundle, rows, faults) or rows
+    return refused_values(bundle, rows, wrong) or rows
 
 
 def _numbers(column: InputColumn, cells: Sequence[str], faults: list[Fault]) -> np.ndarray:

@@ -13,7 +13,7 @@ from churnops.serving.payloads import MAX_CUSTOMERS, Fault
 from churnops.serving.quick import Rows
 from churnops.serving.request import SHOWN_FAULTS, Refusal, shown
 
-_ENVELOPE = re.compile(rb'\s*\{\s*"(?:customers|instances)"\s*:\s*(?=\[)')
+_ENVELOPE = re.compile(rb'\{\s*"(customers|instances)"\s*:')
 _SHAPES = 'one customer, a list of them, or {"customers": [...]} or {"instances": [...]} with nothing else'
 _LINE = "one customer, as a JSON object, on every line"
 
@@ -25,12 +25,20 @@ def read_json(served: Served, body: bytes) -> Rows | Refusal:
     """The customers in `body`: one object, a list, or a list under `customers` or `instances`."""
     listed = body.strip()
     envelope = _ENVELOPE.match(listed)
-    if envelope and listed.endswith(b"}"):
-        listed = listed[envelope.end() : -1]
+    if envelope:
+        content = listed[envelope.end() : -1].strip()
+        if content.startswith(b"[") or envelope[1].decode() not in served.names:
+            listed = content
+        else:  # one customer, and the model has a column by this name
+            envelope = None
     try:
-        customers = [_VALUE.decode(listed)] if listed[:1] == b"{" else _LIST.decode(listed)
+        is_one = listed.startswith(b"{") and not envelope
+        customers = [_VALUE.decode(listed)] if is_one else _LIST.decode(listed)
     except (ValueError, RecursionError) as error:
-        return Refusal(422, (Fault(problem=f"not JSON of this shape: {error}", expected=_SHAPES),))
+        problem = f"not JSON of this shape: {error}"
+        if envelope and _is_json(body):
+            problem = f"'{envelope[1].decode()}' is no list, or there is something beside it"
+        return Refusal(422, (Fault(problem=problem, expected=_SHAPES),))
     return _read(served, customers)
 
 
@@ -42,7 +50,8 @@ def read_json_lines(served: Served, body: bytes) -> Rows | Refusal:
         try:
             customers.append(_VALUE.decode(line.strip()))
         except (ValueError, RecursionError) as error:
-            faults.append(Fault(row=row, problem=f"not JSON: {error}", expected=_LINE))
+            problem = f"not JSON: {error}" if line.strip() else "an empty line"
+            faults.append(Fault(row=row, problem=problem, expected=_LINE))
     return shown(Refusal(422, tuple(faults))) if faults else _read(served, customers)
 
 
@@ -66,6 +75,14 @@ def _read(served: Served, customers: Sequence[msgspec.Raw]) -> Rows | Refusal:
     if faults:
         return shown(Refusal(422, tuple(faults)))
     return _joined(read)
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:

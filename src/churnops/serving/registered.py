@@ -273,10 +273,12 @@ def _fetch(source: str, to: Path) -> None:
         raise RegistryError(f"{source}: a server fetches from a folder, S3 or a tracking server only")
     folder = Path(urllib.parse.unquote(parts.path) if parts.scheme else source)
     try:
-        for name in _FETCHED.intersection(file.name for file in folder.iterdir()):
-            shutil.copyfile(folder / name, to / name)
-    except (OSError, shutil.Error) as error:
+        names = _FETCHED.intersection(file.name for file in folder.iterdir())
+        files = {name: (folder / name).read_bytes() for name in names}
+    except OSError as error:
         raise RegistryError(f"{folder}: the registry says that a bundle is there: {error}") from error
+    for name, content in files.items():
+        (to / name).write_bytes(content)
 
 
 def _tags(found: list[_Tag]) -> dict[str, str]:

@@ -16,10 +16,14 @@ from churnops.serving.payloads import ID, SHAPE, Customer, Fault, expected, requ
 _CUSTOMER = "an object: column name -> value"
 _TWICE = "'{}' is sent more than once"
 _SHOWN_TEXT = 60
-_SUGGESTIONS = 50  # comparing names is slow, and a hostile request holds hundreds of thousands
+_SUGGESTIONS = (
+    50  # of each request: comparing names is slow, and a hostile request holds hundreds of thousands
+)
 _MOST_FAULTS = 100_000  # a full batch with every column wrong is looked at
 _TOO_LARGE = 413
+_LONGEST_NAME = 100
 SHOWN_FAULTS = 1000
+KNOWN_ONLY = "only the columns of GET /v1/model"
 
 _Place = tuple[int | str, ...]
 
@@ -73,7 +77,10 @@ def refusal(error: ValidationError, manifest: Manifest) -> Refusal:
         found.setdefault(detail["loc"][:3], detail)  # a value fails once for each type it might have had
     expectations = {column.name: expected(column) for column in manifest.inputs}
     expectations["customer_id"] = ID
-    expectations |= _similar(found, [*expectations, *manifest.ignored_columns])
+    unknown = {
+        str(place[2]) for place, detail in found.items() if place[2:] and detail["type"] == "extra_forbidden"
+    }
+    expectations |= suggestions(sorted(unknown), [*expectations, *manifest.ignored_columns])
     faults = (_fault(detail, expectations) for detail in found.values())
     too_many = any(detail["type"] == "too_long" for detail in found.values())
     return Refusal(_TOO_LARGE if too_many else 422, tuple(faults))
@@ -111,12 +118,11 @@ def _repeated(pairs: Sequence[tuple[str, object]]) -> list[str]:
     return [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
 
 
-def _similar(found: Mapping[_Place, ErrorDetails], known: Sequence[str]) -> dict[str, str]:
-    """For each unknown column the known one it may be a misspelling of."""
-    unknown = {
-        str(place[2]) for place, detail in found.items() if place[2:] and detail["type"] == "extra_forbidden"
+def suggestions(unknown: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """For the first of the unknown columns, the known one that each may be a misspelling of."""
+    nearest = {
+        name: difflib.get_close_matches(name[:_LONGEST_NAME], known, n=1) for name in unknown[:_SUGGESTIONS]
     }
-    nearest = {name: difflib.get_close_matches(name, known, n=1) for name in sorted(unknown)[:_SUGGESTIONS]}
     return {name: f"perhaps '{close[0]}'" for name, close in nearest.items() if close}
 
 
@@ -126,7 +132,7 @@ def _fault(detail: ErrorDetails, expectations: Mapping[str, str]) -> Fault:
         row = int(place[1]) if place[1:] else None
         return Fault(row=row, problem=_problem(detail), expected=SHAPE if row is None else _CUSTOMER)
     column = str(place[2])
-    wanted = expectations.get(column, "only the columns of GET /v1/model")
+    wanted = expectations.get(column, KNOWN_ONLY)
     return Fault(row=int(place[1]), column=column, problem=_problem(detail), expected=wanted)
 
 

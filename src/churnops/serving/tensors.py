@@ -93,7 +93,14 @@ def read_inference(body: bytes, json_bytes: str | None) -> tuple[Inference, list
         raise Malformed(f"{_SIZE} is a number of bytes")
     ends = [*accumulate((size or 0 for size in sizes), initial=start)]
     if ends[-1] != len(body):
-        raise Malformed(f"the inputs' {_SIZE} add up to {ends[-1] - start} bytes, not {len(body) - start}")
+        after = (
+            ""
+            if json_bytes
+            else ": Inference-Header-Content-Length, which says where they begin, is not sent"
+        )
+        raise Malformed(
+            f"the inputs' {_SIZE} add up to {ends[-1] - start} bytes, not {len(body) - start}{after}"
+        )
     blobs = (body[first:last] for first, last in pairwise(ends))
     return request, [None if size is None else blob for size, blob in zip(sizes, blobs, strict=True)]
 
