@@ -3,15 +3,19 @@
 import errno
 import os
 import subprocess
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from builders import make_bundle
 
+from churnops.bundle.bundle import write_bundle
 from churnops.config import Settings
 from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import EngineError
 from churnops.jobs.steps.workshop import working
+from churnops.serving.registered import registry_at
 
 MIB = 1 << 20
 
@@ -94,3 +98,15 @@ def test_a_disk_without_room_is_named_and_the_old_version_stays(small, tmp_path,
         assert shop.lake.version("shop/orders") == first.version
         shop.lake.fetch(first.version, tmp_path / "back")
     assert publish(settings, MIB // 2, "third").version.number == 2
+
+
+def test_a_disk_without_room_for_a_bundle_is_not_the_registrys_fault(small, tmp_path):
+    source, to = tmp_path / "bundle", small / "fetched"
+    write_bundle(make_bundle(), source)
+    to.mkdir()
+    with suppress(OSError):
+        (small / "full").write_bytes(b"x" * 4 * MIB)
+    (tmp_path / "mlflow.db").touch()
+    with pytest.raises(OSError, match="No space left") as error:
+        registry_at(f"sqlite:///{tmp_path}/mlflow.db").fetch(str(source), to)
+    assert error.value.filename.startswith(str(to))

@@ -107,6 +107,7 @@ def test_too_many_customers_are_refused(client):
 
 def test_the_probes_answer(client, tiny_bundle):
     assert client.get("/livez").json() == {"status": "alive"}
+    assert [client.head(path).status_code for path in ("/livez", "/readyz")] == [200, 200]
     version = tiny_bundle.manifest.model_version
     assert client.get("/readyz").json() == {"status": "ready", "model_version": version}
 

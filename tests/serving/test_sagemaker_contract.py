@@ -443,3 +443,61 @@ def test_arrow_is_loaded_only_by_who_sends_or_asks_for_it(tiny_bundle, tmp_path)
 def test_a_media_type_is_read_as_people_write_it():
     assert media('Text/CSV ; Header="Present"').has_header is True
     assert media("application/jsonl").name == LINES
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (CSV, ",".join(f"n{i}" for i in range(5000)) + "\n"),
+        (ARROW, arrow(pa.table({f"n{i}": [1] for i in range(5000)}))),
+        (JSON, json.dumps({f"n{i}": 1 for i in range(5000)})),
+    ],
+)
+def test_of_thousands_of_names_nobody_knows_the_first_are_told_and_few_are_compared(
+    client, kind, content, monkeypatch
+):
+    """To compare one name takes long: a header of 200,000 held a thread for a minute."""
+    compared = []
+    monkeypatch.setattr("difflib.get_close_matches", lambda name, *_, **__: compared.append(name) or [])
+    faults = _faults(_sent(client, content, f"{kind};header=present"))
+    assert len(faults) == 1001
+    assert faults[-1] == (None, None, "and more faults")
+    assert len(compared) <= 50
+
+
+def test_of_thousands_of_uneven_lines_the_first_are_told(client):
+    faults = _faults(_sent(client, LINE + "1,2\n" * 5000, CSV))
+    assert len(faults) == 1001
+    assert faults[0] == (1, None, "2 cells")
+
+
+def test_ids_as_polars_writes_them_are_read(client):
+    table = pa.Table.from_pylist([GOOD | {"customer_id": "0017"}])
+    views = [pa.string_view() if field.type == pa.string() else field.type for field in table.schema]
+    sent = table.cast(pa.schema([*zip(table.schema.names, views, strict=True)]))
+    (told,) = _sent(client, arrow(sent), ARROW, accept=JSON).json()["scores"]
+    assert told["customer_id"] == "0017"
+    long = sent.set_column(sent.schema.names.index("customer_id"), "customer_id", [pa.array(["x" * 201])])
+    assert _faults(_sent(client, arrow(long), ARROW)) == [(0, "customer_id", "text of 201 characters")]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "problem"),
+    [
+        ('{"customers": [{}], "x": 1}', JSON, "'customers' is no list, or there is something beside it"),
+        ('{"instances": null}', JSON, "'instances' is no list, or there is something beside it"),
+        ('{"customers": {"class": 1}}', JSON, "'customers' is no list, or there is something beside it"),
+        ('{"customers": [{}', JSON, "not JSON of this shape: "),
+        (f"{json.dumps(GOOD)}\n\n{json.dumps(GOOD)}", LINES, "an empty line"),
+    ],
+)
+def test_json_of_another_shape_is_told_what_it_is(client, content, kind, problem):
+    (fault,) = _faults(_sent(client, content, kind))
+    assert fault[2].startswith(problem)
+
+
+def test_a_column_may_have_the_name_of_the_list():
+    column = COLUMNS[0].model_copy(update={"name": "customers"})
+    with TestClient(create_app(Models(Served(make_bundle([column]))))) as client:
+        assert _sent(client, '{"customers": 5}', JSON).status_code == 200
+        assert _sent(client, '{"customers": [{"customers": 5}]}', JSON).status_code == 200

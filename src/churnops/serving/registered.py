@@ -26,6 +26,7 @@ from churnops.bundle.manifest import SHA256
 from churnops.bundle.signature import SIGNATURE_FILE
 from churnops.errors import ConfigError, RegistryError
 from churnops.storage import Storage, is_remote
+from churnops.writing import write_whole
 
 _SECONDS = 5
 _SQLITE = "sqlite:///"
@@ -278,7 +279,7 @@ def _fetch(source: str, to: Path) -> None:
     except OSError as error:
         raise RegistryError(f"{folder}: the registry says that a bundle is there: {error}") from error
     for name, content in files.items():
-        (to / name).write_bytes(content)
+        write_whole(to / name, content)
 
 
 def _tags(found: list[_Tag]) -> dict[str, str]:
