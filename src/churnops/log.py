@@ -5,8 +5,9 @@ import sys
 
 import structlog
 
-_SERVER = "uvicorn"
-_COLLECTOR = "opentelemetry"
+# The libraries that tell of failures nobody else sees, and from which level on: the server warns of every caller
+# who does not speak HTTP.
+_LIBRARIES = {"uvicorn": logging.ERROR, "opentelemetry": logging.WARNING, "asyncio": logging.ERROR}
 _CUT_SHORT = "ASGI callable returned without completing"  # as answers end that cannot go on; they are counted
 
 
@@ -31,10 +32,9 @@ def configure(*, json: bool, level: str = "INFO") -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[plain, renderer], foreign_pre_chain=common)
     )
-    # Of the libraries that log, those which tell of failures that nobody else sees.
-    for name, least in ((_SERVER, logging.ERROR), (_COLLECTOR, logging.WARNING), ("asyncio", logging.ERROR)):
+    handler.addFilter(lambda record: not record.getMessage().startswith(_CUT_SHORT))
+    for name, least in _LIBRARIES.items():
         library = logging.getLogger(name)
         library.handlers = [handler]
         library.propagate = False
-        library.setLevel(least)  # the server warns of every caller who does not speak HTTP
-    handler.filters = [lambda record: not record.getMessage().startswith(_CUT_SHORT)]
+        library.setLevel(least)
