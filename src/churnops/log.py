@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-# The libraries that tell of failures nobody else sees, and from which level on: the server warns of every caller
+# Libraries that tell of failures nobody else sees, and from which level on. The server warns of every caller
 # who does not speak HTTP.
 _LIBRARIES = {"uvicorn": logging.ERROR, "opentelemetry": logging.WARNING, "asyncio": logging.ERROR}
 _CUT_SHORT = "ASGI callable returned without completing"  # as answers end that cannot go on; they are counted
