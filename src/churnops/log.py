@@ -8,7 +8,7 @@ import structlog
 # Libraries that tell of failures nobody else sees, and from which level on. The server warns of every caller
 # who does not speak HTTP.
 _LIBRARIES = {"uvicorn": logging.ERROR, "opentelemetry": logging.WARNING, "asyncio": logging.ERROR}
-_CUT_SHORT = "ASGI callable returned without completing"  # as answers end that cannot go on; they are counted
+_CUT_SHORT = "ASGI callable returned without"  # as answers end that cannot go on; they are counted
 
 
 def configure(*, json: bool, level: str = "INFO") -> None:
@@ -32,7 +32,7 @@ def configure(*, json: bool, level: str = "INFO") -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[plain, renderer], foreign_pre_chain=common)
     )
-    handler.addFilter(lambda record: not record.getMessage().startswith(_CUT_SHORT))
+    handler.addFilter(lambda record: not str(record.msg).startswith(_CUT_SHORT))
     for name, least in _LIBRARIES.items():
         library = logging.getLogger(name)
         library.handlers = [handler]

@@ -9,9 +9,11 @@ import time
 from contextlib import suppress
 
 import httpx2
+import pyarrow as pa
 import pytest
 from builders import COLUMNS, make_bundle
 from callers import request_bytes, serving
+from served import ARROW, stream_parts
 
 pytestmark = pytest.mark.servers
 
@@ -118,6 +120,77 @@ def test_callers_that_go_away_are_no_failures_of_ours(server):
             time.sleep(i % 20 * 0.0005)
     assert httpx2.get(f"{server.url}/livez").status_code == 200
     assert "rror" not in server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "after"),
+    [
+        (LIVEZ, b"\r\n"),
+        (b"POST /v1/score HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 10\r\n\r\n12345", b"67890"),
+    ],
+    ids=["an empty line", "the rest of a refused body"],
+)
+def test_a_connection_on_which_nothing_is_asked_is_idle_whatever_comes(tmp_path, asked, after):
+    with (
+        serving(make_bundle(), tmp_path, "[limits]\nidle_seconds = 1\n") as server,
+        socket.create_connection(("127.0.0.1", server.port)) as connection,
+    ):
+        connection.settimeout(8)
+        connection.sendall(asked)
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 ")
+        connection.sendall(after)
+        assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("cut", [1, 2, 4])
+def test_a_body_is_left_as_it_is_wherever_packets_end(server, cut):
+    wire = request_bytes(
+        b'customer_id,tenure months,"1st ""plan"""\nupgrade:1,5,pro\n',
+        "/invocations",
+        "Content-Type: text/csv; header=present\r\n",
+    )
+    head = wire.index(b"\r\n\r\n") + 4
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.settimeout(5)
+        connection.sendall(wire[: head - cut])
+        time.sleep(0.1)
+        connection.sendall(wire[head - cut :])
+        assert b"upgrade:1,0." in connection.recv(10_000)
+
+
+@pytest.mark.parametrize("n", range(16_380, 16_390))
+def test_headers_are_read_whole_however_many_come_before(server, n):
+    """Bytes are parsed some at a time."""
+    fill = LIVEZ[:-2] + b"X: %s\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    before = n - fill.index(b"Upgrade: ") + 2
+    said = _said(server, fill % (b"x" * before) + LIVEZ * 3, half_closed=True)
+    assert said.count(b"HTTP/1.1 200") == 4
+
+
+@pytest.mark.parametrize("last", [b"GET /li", b"\x16\x03\x01"])
+def test_who_waits_long_for_an_answer_gets_it_whatever_came_after(tmp_path, last):
+    config = "access_log_ratio = 0\n[limits]\narrival_seconds = 0.3\n"
+    many = request_bytes(_body(*range(1000)))
+    with serving(make_bundle(layers=500), tmp_path, config) as server:
+        said = _said(server, many + last, half_closed=True)
+    assert len(_ids(said)) == 1000
+
+
+def test_a_stream_that_breaks_is_cut_and_nothing_written_into_it(server):
+    table = pa.table({"tenure months": [12, 24], '1st "plan"': ["pro", "basic"]})
+    schema, batch, _ = stream_parts(table)
+    head = f"POST /v1/score/stream HTTP/1.1\r\nHost: x\r\nContent-Type: {ARROW}\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.settimeout(5)
+        connection.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
+        for part in (schema, batch):
+            connection.sendall(b"%x\r\n%b\r\n" % (len(part), part))
+        said = connection.recv(65_536)
+        connection.sendall(b"zz\r\n")
+        while piece := connection.recv(65_536):
+            said += piece
+    assert said.count(b"HTTP/1.1 ") == 1
+    assert not said.endswith(b"0\r\n\r\n")
 
 
 def test_at_the_end_who_still_waits_is_told_to_ask_another_server(tmp_path):

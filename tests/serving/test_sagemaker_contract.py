@@ -488,6 +488,8 @@ def test_ids_as_polars_writes_them_are_read(client):
         ('{"instances": null}', JSON, "'instances' is no list, or there is something beside it"),
         ('{"customers": {"class": 1}}', JSON, "'customers' is no list, or there is something beside it"),
         ('{"customers": [{}', JSON, "not JSON of this shape: "),
+        ('{"instances": [{}]x', JSON, "not JSON of this shape: "),
+        ('{"instances": [{}]]', JSON, "not JSON of this shape: "),
         (f"{json.dumps(GOOD)}\n\n{json.dumps(GOOD)}", LINES, "an empty line"),
     ],
 )

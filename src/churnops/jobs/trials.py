@@ -5,6 +5,7 @@ The order is a tag of the registered model. Servers that follow it begin and end
 
 import datetime as dt
 from dataclasses import dataclass
+from pathlib import Path
 
 from churnops.config import Settings
 from churnops.errors import RegistryError
@@ -34,33 +35,36 @@ def start(order: Order, settings: Settings, *, at: dt.datetime, actor: str) -> P
     Raises RegistryError where there is no such version, or while a trial of the other kind goes on.
     """
     registry = write_orders(settings.mlflow_uri)
-    standing = registry.standing(order.name)
-    before = plan_of(standing.tags.get(TAG, ""))
-    if before and before.shadow != order.shadow and not _why_stopped(order.name, before, settings):
-        raise RegistryError(f"a {_going_on(order.name, before)}, and one trial at a time is made")
-    aliases = standing.aliases
-    version = order.version or aliases.get(CHALLENGER)
-    if version is None:
-        raise RegistryError(f"{order.name} has no challenger: name a version with --version")
-    if CHAMPION not in aliases:
-        raise RegistryError(f"{order.name} has no champion that version {version} could be tried beside")
-    if aliases[CHAMPION] == registry.version(order.name, version).number:
-        raise RegistryError(f"version {version} of {order.name} is the champion: name another with --version")
-    plan = Plan(
-        id=f"{at.astimezone(dt.UTC):%Y%m%dT%H%M%S-%f}",
-        version=version,
-        share=order.share,
-        shadow=order.shadow,
-    )
-    _order(order.name, plan, settings, at=at, actor=actor)
+    with audit_log.exclusive(_log(settings)):
+        standing = registry.standing(order.name)
+        before = plan_of(standing.tags.get(TAG, ""))
+        if before and before.shadow != order.shadow and not _why_stopped(order.name, before, settings):
+            raise RegistryError(f"a {_going_on(order.name, before)}, and one trial at a time is made")
+        version = order.version or standing.aliases.get(CHALLENGER)
+        if version is None:
+            raise RegistryError(f"{order.name} has no challenger: name a version with --version")
+        if CHAMPION not in standing.aliases:
+            raise RegistryError(f"{order.name} has no champion that version {version} could be tried beside")
+        if standing.aliases[CHAMPION] == registry.version(order.name, version).number:
+            raise RegistryError(
+                f"version {version} of {order.name} is the champion: name another with --version"
+            )
+        plan = Plan(
+            id=f"{at.astimezone(dt.UTC):%Y%m%dT%H%M%S-%f}",
+            version=version,
+            share=order.share,
+            shadow=order.shadow,
+        )
+        _order(order.name, plan, settings, at=at, actor=actor)
     return plan
 
 
 def stop(name: str, settings: Settings, *, shadow: bool, at: dt.datetime, actor: str) -> Plan:
     """End the trial; raises RegistryError where there is none of that kind."""
-    plan, _ = _last(name, settings, shadow=shadow)
-    plan = plan.model_copy(update={"stopped": plan.stopped or f"by {actor}"})
-    _order(name, plan, settings, at=at, actor=actor)
+    with audit_log.exclusive(_log(settings)):
+        plan, _ = _last(name, settings, shadow=shadow)
+        plan = plan.model_copy(update={"stopped": plan.stopped or f"by {actor}"})
+        _order(name, plan, settings, at=at, actor=actor)
     return plan
 
 
@@ -101,10 +105,11 @@ def _going_on(name: str, plan: Plan) -> str:
 
 
 def _order(name: str, plan: Plan, settings: Settings, *, at: dt.datetime, actor: str) -> None:
-    log = settings.data_dir / "audit.jsonl"
-    with audit_log.exclusive(log):
-        decision = "trial stopped" if plan.stopped else "trial started"
-        audit_log.append(
-            log, {"decision": decision, "name": name, "plan": plan.model_dump()}, at=at, actor=actor
-        )
-        write_orders(settings.mlflow_uri).tag(name, TAG, plan.model_dump_json())
+    decision = "trial stopped" if plan.stopped else "trial started"
+    entry = {"decision": decision, "name": name, "plan": plan.model_dump()}
+    audit_log.append(_log(settings), entry, at=at, actor=actor)
+    write_orders(settings.mlflow_uri).tag(name, TAG, plan.model_dump_json())
+
+
+def _log(settings: Settings) -> Path:
+    return settings.data_dir / "audit.jsonl"

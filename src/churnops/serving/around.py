@@ -75,11 +75,10 @@ class Around:
                 status = message["status"]
                 safe = _HEADERS if scope["method"] == "POST" else _HEADERS_OF_GET
                 message["headers"] = (*message["headers"], *safe)
-            else:
-                is_whole = not message.get("more_body")
             moved[0] = inf  # a caller that does not read is the connection's to end
             await send(message)
             moved[0] = perf_counter()
+            is_whole = message["type"] == "http.response.body" and not message.get("more_body")
 
         self._running[task] = moved = [begun]
         if not self._sweeping:
@@ -103,7 +102,7 @@ class Around:
                 await refuse(sending, 500, failed)
         finally:
             del self._running[task]
-            if status and not is_whole:  # the server ends the connection
+            if status and not is_whole:  # the connection ends, or its caller has ended it
                 self.meter.count(ERRORS, "cut_short")
             self._noted(scope, status or _CALLER_GONE, perf_counter() - begun)
 

@@ -48,6 +48,8 @@ class GuardedConnection(HttpToolsProtocol):
         self._no_body = 0  # bytes since the last one of a body: headers, what stands around chunks, trailers
         self._header_bytes = 0
         self._in_headers = True
+        self._is_between = True  # no part of the next request was parsed yet
+        self._idle_since: float | None = None
         self._unread, self._unread_since = 0, 0.0
         self._unparsed = b""
         self._is_broken = False  # what comes now is not heard
@@ -73,20 +75,26 @@ class GuardedConnection(HttpToolsProtocol):
         if self._unparsed:
             self._unparsed += data
             return
-        for start in range(0, len(data), _PIECE_BYTES):
-            if self._is_broken or self.transport.is_closing():
-                return
+        start = 0
+        while start < len(data) and not (self._is_broken or self.transport.is_closing()):
             if self.pipeline:
                 self._unparsed = data[start:]
                 self.flow.pause_reading()
                 return
-            self._parse(data[start : start + _PIECE_BYTES])
+            end = start + _PIECE_BYTES
+            if self._is_between and end < len(data):  # headers stay in one piece
+                end = max(end, 3 + data.find(b"\n\r\n", start, start + _MAX_HEADER_BYTES))
+            self._parse(data[start:end])
+            start = end
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it
         """The caller sends no more. It gets what it asked for; the connection ends then, or now."""
         self._is_ended = True
         self._corked.uncork()
-        return self._is_answering()
+        is_answering = self._is_answering()
+        if is_answering:
+            self._since = None  # what was begun after that is not waited for
+        return is_answering
 
     def on_response_complete(self) -> None:
         """Go on with what came after the request that was answered."""
@@ -118,14 +126,14 @@ class GuardedConnection(HttpToolsProtocol):
         """Whether earlier requests have to be answered first. What came now is not heard then."""
         if self._is_answering():
             self._is_broken = self._is_ended = True
-            self._unparsed = b""
+            self._unparsed, self._since = b"", None
         return self._is_broken
 
     def _parse(self, data: bytes) -> None:
         """End a connection whose headers or trailers have no end."""
         self._bytes += len(data)
         self._no_body += len(data)
-        super().data_received(_not_upgrading(data) if self._in_headers else data)
+        super().data_received(_not_upgrading(data) if self._is_between else data)
         if self._since and self.cycle and self.cycle.response_started and not self.cycle.response_complete:
             # A stream, which is answered as it comes: it may last, but not stand still.
             self._since, self._bytes = self.loop.time(), 0
@@ -136,7 +144,7 @@ class GuardedConnection(HttpToolsProtocol):
         """A request begins."""
         self._since = self.loop.time()
         self._bytes = self._no_body = self._header_bytes = 0
-        self._in_headers = True
+        self._is_between = False
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -174,7 +182,7 @@ class GuardedConnection(HttpToolsProtocol):
         """A request is there."""
         self._since = None
         self._no_body = 0
-        self._in_headers = True  # of the next one
+        self._is_between = self._in_headers = True  # of the next one
         if not (self._is_broken or self.transport.is_closing()):
             super().on_message_complete()
 
@@ -191,6 +199,8 @@ class GuardedConnection(HttpToolsProtocol):
         if self._since is not None and now - self._since > allowed:
             self._drop("slow_caller")
             return
+        if self._is_idle(now):
+            self.transport.close()
         unread = self.transport.get_write_buffer_size()
         if not unread or unread < self._unread or not self._unread:
             self._unread_since = now
@@ -198,10 +208,23 @@ class GuardedConnection(HttpToolsProtocol):
         if now - self._unread_since > self._limits.arrival_seconds:
             self._drop("slow_reader")
 
+    def _is_idle(self, now: float) -> bool:
+        """Whether nothing was asked for long. uvicorn's own timer ends with any byte that comes."""
+        waits = self._since is not None or self.timeout_keep_alive_task is not None
+        if waits or self._is_behind() or (self.cycle and not self.cycle.response_complete):
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        return self._idle_since is not None and now - self._idle_since > self._limits.idle_seconds
+
     def send_400_response(self, msg: str) -> None:
         """What came is not HTTP."""
         self._around.meter.count(ERRORS, "not_http")
-        if not self._ends_later():
+        if self._ends_later():
+            return
+        if self.cycle and self.cycle.more_body and self.cycle.response_started:
+            self.transport.close()  # it has an answer, or a part of one
+        else:
             super().send_400_response(msg)
 
     def _turn_away(self, status: HTTPStatus, cause: str) -> None:

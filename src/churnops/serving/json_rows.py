@@ -24,7 +24,7 @@ _VALUE = msgspec.json.Decoder(msgspec.Raw)
 def read_json(served: Served, body: bytes) -> Rows | Refusal:
     """The customers in `body`: one object, a list, or a list under `customers` or `instances`."""
     listed = body.strip()
-    envelope = _ENVELOPE.match(listed)
+    envelope = _ENVELOPE.match(listed) if listed.endswith(b"}") else None
     if envelope:
         content = listed[envelope.end() : -1].strip()
         if content.startswith(b"[") or envelope[1].decode() not in served.names:
