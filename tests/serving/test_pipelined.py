@@ -37,7 +37,7 @@ def _said(server, *parts, half_closed=False) -> bytes:
     """All that a connection answers until the server ends it."""
     said = b""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.settimeout(10)
+        connection.settimeout(60)
         for part in parts:
             connection.sendall(part)
         if half_closed:
