@@ -123,6 +123,7 @@ def test_an_executor_killed_in_the_middle_changes_nothing(spark, tmp_path):
     config.write_text(SHOP)
     settings = {"source_dir": tmp_path, "engine": "spark", "spark_master": spark.master}
     churnops("features", config, data_dir=tmp_path / "here", source_dir=tmp_path, engine="duckdb")
+    before = {*spark.local.rglob("shuffle_*.data")}
     with subprocess.Popen(
         [CHURNOPS, "features", str(config)],
         cwd=ROOT,
@@ -130,7 +131,7 @@ def test_an_executor_killed_in_the_middle_changes_nothing(spark, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     ) as job:
-        while job.poll() is None and not any((tmp_path / "there" / "lake").rglob("_temporary")):
+        while job.poll() is None and before.issuperset(spark.local.rglob("shuffle_*.data")):
             time.sleep(0.02)
         killed = spark.executors()[0]
         os.kill(killed, signal.SIGKILL)
