@@ -464,8 +464,7 @@ def canary_status(
     from churnops.jobs.trials import status
 
     plan, stopped = status(name, settings)
-    kind = "shadow" if plan.shadow else "canary"
-    _say(f"version {plan.version} of {name} as {kind}, share {plan.share:g}")
+    _say(f"version {plan.version} of {name} as {plan.kind}, share {plan.share:g}")
     _say(f"stopped: {stopped}" if stopped else "goes on")
 
 

@@ -62,7 +62,7 @@ def start(order: Order, settings: Settings, *, at: dt.datetime, actor: str) -> P
 def stop(name: str, settings: Settings, *, shadow: bool, at: dt.datetime, actor: str) -> Plan:
     """End the trial; raises RegistryError where there is none of that kind."""
     with audit_log.exclusive(_log(settings)):
-        plan, _ = _last(name, settings, shadow=shadow)
+        plan = _last(name, settings, shadow=shadow)
         plan = plan.model_copy(update={"stopped": plan.stopped or f"by {actor}"})
         _order(name, plan, settings, at=at, actor=actor)
     return plan
@@ -78,16 +78,16 @@ def status(name: str, settings: Settings) -> tuple[Plan, str]:
 
 def report(name: str, settings: Settings) -> tuple[Plan, Differences]:
     """What this machine's servers found in the last trial; raises RegistryError where that is no shadow."""
-    plan, _ = _last(name, settings, shadow=True)
+    plan = _last(name, settings, shadow=True)
     return plan, summary(place_of(settings.data_dir, name) / "shadow", plan.id)
 
 
-def _last(name: str, settings: Settings, *, shadow: bool) -> tuple[Plan, str]:
+def _last(name: str, settings: Settings, *, shadow: bool) -> Plan:
     plan, stopped = status(name, settings)
     if plan.shadow != shadow:
-        last = f"the last trial of {name} was a {_kind(plan)}" if stopped else f"a {_going_on(name, plan)}"
+        last = f"the last trial of {name} was a {plan.kind}" if stopped else f"a {_going_on(name, plan)}"
         raise RegistryError(f"there is no {'shadow' if shadow else 'canary'}: {last}")
-    return plan, stopped
+    return plan
 
 
 def _why_stopped(name: str, plan: Plan, settings: Settings) -> str:
@@ -95,13 +95,8 @@ def _why_stopped(name: str, plan: Plan, settings: Settings) -> str:
     return plan.stopped or Place(place_of(settings.data_dir, name) / "canary", plan.id, 0).stopped()
 
 
-def _kind(plan: Plan) -> str:
-    return "shadow" if plan.shadow else "canary"
-
-
 def _going_on(name: str, plan: Plan) -> str:
-    kind = _kind(plan)
-    return f"{kind} of version {plan.version} goes on (churnops {kind} stop {name} ends it)"
+    return f"{plan.kind} of version {plan.version} goes on (churnops {plan.kind} stop {name} ends it)"
 
 
 def _order(name: str, plan: Plan, settings: Settings, *, at: dt.datetime, actor: str) -> None:

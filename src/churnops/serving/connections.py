@@ -19,9 +19,8 @@ _HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
 _UPGRADE = re.compile(rb"(?i)(?<=\n)upgrade(?=[ \t]*:)")
 _SLOWEST_BYTES_PER_SECOND = 64_000
 _SWEEP_SECONDS = 1.0
-_PIECE_BYTES = (
-    16 << 10
-)  # as many requests as these may hold wait parsed; what comes after them waits as bytes
+# As many requests as these may hold wait parsed; what comes after them waits as bytes.
+_PIECE_BYTES = 16 << 10
 
 
 class GuardedConnection(HttpToolsProtocol):

@@ -16,9 +16,8 @@ from churnops.serving.payloads import ID, SHAPE, Customer, Fault, expected, requ
 _CUSTOMER = "an object: column name -> value"
 _TWICE = "'{}' is sent more than once"
 _SHOWN_TEXT = 60
-_SUGGESTIONS = (
-    50  # of each request: comparing names is slow, and a hostile request holds hundreds of thousands
-)
+# Of each request: comparing names is slow, and a hostile request holds hundreds of thousands.
+_SUGGESTIONS = 50
 _MOST_FAULTS = 100_000  # a full batch with every column wrong is looked at
 _TOO_LARGE = 413
 _LONGEST_NAME = 100

@@ -50,6 +50,11 @@ class Plan(FrozenModel):
     stopped: str = ""
     """Why; empty while it goes on."""
 
+    @property
+    def kind(self) -> str:
+        """In the word of the command line."""
+        return "shadow" if self.shadow else "canary"
+
 
 def plan_of(text: str) -> Plan | None:
     """The plan that a tag holds; None where it is none."""
