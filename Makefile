@@ -118,6 +118,8 @@ test-load: setup-dev ## load servers: swaps under traffic, malformed bodies, ove
 # What both engines must agree on runs in UTC, and where clocks change.
 SPARK_PARITY := tests/seams/test_engines_agree.py
 SPARK_TESTS := tests/engines/test_on_spark.py tests/end_to_end/test_spark_cluster.py tests/seams/test_killed_jobs.py
+# Their JVMs live for seconds: the second compiler and the parallel collector would cost more than they bring.
+test-spark: export SPARK_SUBMIT_OPTS := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 
 test-spark: setup-dev setup-spark ## install Spark, and run its tests: with S3 and on a cluster; it needs Java 17
 	@java=$${JAVA_HOME:+$$JAVA_HOME/bin/}java; version=$$($$java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p'); \

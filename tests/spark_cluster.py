@@ -45,10 +45,21 @@ class Cluster:
     local: Path
     """Where executors keep what they shuffle."""
 
-    def executors(self) -> list[int]:
-        """The process ids of all executors, by the workers that started them."""
-        command = ["ps", "-o", "pid=", "--ppid", ",".join(map(str, self.workers))]
-        return [int(pid) for pid in subprocess.run(command, capture_output=True, text=True).stdout.split()]
+    def shuffled(self) -> list[int]:
+        """The process ids of running executors that keep something for others to read."""
+        kept = {file.parents[2].name.encode() for file in self.local.rglob("shuffle_*.data")}
+        workers = ",".join(map(str, self.workers))
+        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", workers], capture_output=True, text=True)
+        pids = [int(pid) for pid in listed.stdout.split()]
+        return [pid for pid in pids if any(name in _environment_of(pid) for name in kept)]
+
+
+def _environment_of(pid: int) -> bytes:
+    """With the name of the executor's folder; empty for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
 
 
 @contextmanager
@@ -67,6 +78,7 @@ def cluster(folder: Path):
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LOCAL_DIRS": str(local),
+        "SPARK_DAEMON_JAVA_OPTS": os.environ.get("SPARK_SUBMIT_OPTS", ""),
     }
     with ExitStack() as processes:
         log = processes.enter_context((folder / "cluster.log").open("w"))
@@ -112,6 +124,7 @@ def settings_of(folder: Path, options: Mapping[str, str]) -> dict[str, str]:
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.executor.memory": "512m",
+        "spark.executor.extraJavaOptions": os.environ.get("SPARK_SUBMIT_OPTS", ""),
         **options,
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -123,7 +123,7 @@ def test_an_executor_killed_in_the_middle_changes_nothing(spark, tmp_path):
     config.write_text(SHOP)
     settings = {"source_dir": tmp_path, "engine": "spark", "spark_master": spark.master}
     churnops("features", config, data_dir=tmp_path / "here", source_dir=tmp_path, engine="duckdb")
-    before = {*spark.local.rglob("shuffle_*.data")}
+    earlier = spark.shuffled()
     with subprocess.Popen(
         [CHURNOPS, "features", str(config)],
         cwd=ROOT,
@@ -131,10 +131,9 @@ def test_an_executor_killed_in_the_middle_changes_nothing(spark, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     ) as job:
-        while job.poll() is None and before.issuperset(spark.local.rglob("shuffle_*.data")):
+        while job.poll() is None and not (needed := {*spark.shuffled()}.difference(earlier)):
             time.sleep(0.02)
-        killed = spark.executors()[0]
-        os.kill(killed, signal.SIGKILL)
+        os.kill(needed.pop(), signal.SIGKILL)
         told = job.communicate(timeout=300)[1]
 
     assert job.returncode == 0, told
