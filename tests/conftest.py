@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import uuid
 
 import pytest
@@ -27,6 +28,15 @@ def _logging_as_it_was():
 def engine(tmp_path):
     """DuckDB with a spill folder of its own."""
     return DuckDB(memory_limit="1GB", spill_dir=tmp_path / "spill")
+
+
+@pytest.fixture(scope="module")
+def spark():
+    """Spark within this process."""
+    from churnops.engines.on_spark import Spark  # here, because it is an extra
+
+    yield Spark("local[2]")
+    gc.collect()  # PySpark leaves sockets open: they shall end where a module's mark lets them
 
 
 @pytest.fixture(scope="session")

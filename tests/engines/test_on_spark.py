@@ -36,13 +36,6 @@ time = { column = "day", format = "%Y-%m-%d" }
 """
 
 
-@pytest.fixture(scope="module")
-def spark():
-    from churnops.engines.on_spark import Spark
-
-    return Spark("local[2]")
-
-
 @pytest.fixture
 def job(tmp_path):
     """A folder with a config and its purchases, and the environment of a process that works there."""

@@ -76,13 +76,6 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def spark():
-    from churnops.engines.on_spark import Spark
-
-    return Spark("local[2]")
-
-
-@pytest.fixture(scope="module")
 def engines(folder, spark):
     return DuckDB("2GB", folder / "spill"), spark
 
