@@ -78,6 +78,23 @@ def test_a_request_that_takes_too_long_is_given_up(monkeypatch):
     assert app.meter.in_flight() == 0
 
 
+def test_an_answer_that_stands_still_is_cut_short_counted_and_logged(monkeypatch):
+    monkeypatch.setattr(around, "_SWEEP_SECONDS", 0.01)
+
+    async def stands(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        await asyncio.Event().wait()
+
+    app = _around(stands, answer_seconds=0.02)
+    with capture_logs() as logs:
+        TestClient(app).get("/known")
+    assert logs == [
+        {"event": "an answer stood still", "method": "GET", "status": 200, "log_level": "warning"}
+    ]
+    assert app.meter.samples()[ERRORS.name, ("cut_short",)] == [1]
+
+
 def test_the_route_is_told_and_never_what_a_caller_makes_up():
     app = _around(_fine, ratio=1.0)
     with capture_logs() as logs:

@@ -96,6 +96,8 @@ class Around:
             self._late.discard(task)
             if not status:
                 await refuse(sending, 503, fault, _RETRY)
+            elif fault is self._no_answer:
+                structlog.get_logger().warning("an answer stood still", method=scope["method"], status=status)
         except Exception:  # noqa: BLE001  # the last place where it can be told without its trace
             failed = _failed(scope)
             if not status:
