@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import gc
+import signal
 import uuid
 
 import pytest
@@ -14,6 +15,9 @@ from churnops.engines.on_duckdb import DuckDB
 # The same examples every run: a red test stays red until somebody mends it.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
