@@ -4,6 +4,7 @@ import io
 import json
 import multiprocessing
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -469,6 +470,31 @@ def test_of_thousands_of_uneven_lines_the_first_are_told(client):
     faults = _faults(_sent(client, LINE + "1,2\n" * 5000, CSV))
     assert len(faults) == 1001
     assert faults[0] == (1, None, "2 cells")
+
+
+def test_empty_lines_by_the_million_are_refused_without_a_look(client):
+    answer = _sent(client, "\n" * 3_000_000 + "{}", LINES)
+    assert answer.status_code == 413
+    faults = _faults(_sent(client, "\n" * 50_000 + "{}", LINES))
+    assert len(faults) == 1001
+    assert faults[0] == (0, None, "an empty line")
+
+
+@pytest.mark.parametrize("name", ["customer_id", "city_tier"])
+@pytest.mark.parametrize("is_dictionary", [False, True])
+def test_what_stands_where_a_view_is_null_is_not_followed(client, name, is_dictionary):
+    text, astray = struct.pack("<i12s", 1, b"a"), struct.pack("<iiii", -65536, 0, 7, -1)
+    buffers = [pa.py_buffer(b"\x05"), pa.py_buffer(text + astray + text)]
+    column = pa.Array.from_buffers(pa.string_view(), 3, buffers, null_count=1)
+    if is_dictionary:
+        column = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], pa.int8()), column)
+    table = pa.Table.from_pylist([GOOD] * 3).drop_columns([name] if name in GOOD else [])
+    answer = _sent(client, arrow(table.append_column(name, column)), ARROW, accept=JSON)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()["scores"]
+    assert len(told) == 3
+    if name == "customer_id":
+        assert [one.get("customer_id") for one in told] == ["a", None, "a"]
 
 
 def test_ids_as_polars_writes_them_are_read(client):

@@ -1,5 +1,7 @@
 """Streams of Arrow: answered as they come, in bounded memory, and never half without saying so."""
 
+import asyncio
+import gc
 import http.client
 import json
 import re
@@ -14,7 +16,7 @@ from served import ARROW, arrow, served, stream_parts, streamed
 from churnops.bundle.bundle import write_bundle
 from churnops.serving.app import create_app
 from churnops.serving.model import Models, Served
-from churnops.serving.stream import FAULTS
+from churnops.serving.stream import FAULTS, _Gone
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,69 @@ def test_a_compressed_batch_is_refused_since_it_may_unpack_to_any_size(client, c
     answer = _sent(client, arrow(table, compression="zstd"))
     assert answer.status_code == 422
     assert _faults(answer.content) == [(None, None, "a batch is compressed")]
+
+
+def test_rows_that_take_no_bytes_are_refused(client):
+    nothing = pa.table({"tenure months": pa.nulls(2**31 - 1), '1st "plan"': pa.nulls(2**31 - 1)})
+    answer = _sent(client, arrow(nothing))
+    assert answer.status_code == 413
+    assert _faults(answer.content) == [(None, None, "a batch has too many rows")]
+    assert _faults(_sent(client, arrow(nothing.slice(0, 2))).content)[0][2] == "'tenure months' is missing"
+
+
+def test_dictionaries_do_not_add_up(client):
+    def pieces(*dictionaries, deltas):
+        tiers = [pa.DictionaryArray.from_arrays(pa.array([0], pa.int32()), one) for one in dictionaries]
+        tables = [_table(1, city_tier=tier) for tier in tiers]
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=deltas)
+        with pa.ipc.new_stream(sink, tables[0].schema, options=options) as writer:
+            for table in tables:
+                writer.write_table(table)
+        return sink.getvalue().to_pybytes()
+
+    growing = (["1"], ["1", "2"], ["1", "2", "3"])
+    assert _sent(client, pieces(*growing, deltas=False)).status_code == 200
+    assert _sent(client, pieces(growing[0], deltas=True)).status_code == 200
+    for path in ("/v1/score/stream", "/invocations"):
+        headers = {"content-type": ARROW, "accept": ARROW}
+        answer = client.post(path, content=pieces(*growing, deltas=True), headers=headers)
+        assert "a dictionary is sent in pieces" in answer.text
+
+
+def test_all_dictionaries_together_are_bounded(client):
+    tiers = pa.array(["1", "x" * (33 << 20)]).dictionary_encode()
+    plans = pa.array(["pro", "y" * (33 << 20)]).dictionary_encode()
+    answer = _sent(client, arrow(_table(2, city_tier=tiers, **{'1st "plan"': plans})))
+    assert answer.status_code == 413
+    assert _faults(answer.content) == [(None, None, "the dictionaries are too large")]
+
+
+def test_of_a_stream_that_is_broken_off_nothing_is_kept(tiny_bundle):
+    content = arrow(_table(100), 10)
+    received = [
+        {"type": "http.request", "body": content[: len(content) // 2], "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent = []
+
+    async def receive():
+        return received.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/score/stream", "query_string": b""}
+    scope |= {"headers": [(b"content-type", ARROW.encode())], "http_version": "1.1", "client": None}
+    app = create_app(Models(Served(tiny_bundle)))
+    gc.disable()
+    try:
+        asyncio.run(app(scope, receive, send))
+        assert not any(isinstance(one, _Gone) for one in gc.get_objects())  # its traceback holds a batch
+    finally:
+        gc.enable()
+    assert sent[0]["type"] == "http.response.start"
+    assert not any(message.get("more_body") is False for message in sent)
 
 
 def test_a_fault_behind_the_first_batch_ends_the_answer_so_that_everybody_notices(server):

@@ -114,9 +114,33 @@ def refused_schema(manifest: Manifest, schema: pa.Schema) -> Refusal | None:
     return Refusal(422, tuple(faults)) if faults else None
 
 
-def validate(batch: pa.RecordBatch) -> None:
-    """Raise, if anything in it points outside of its own bytes: to read that would end the process."""
+def validated(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, if nothing in it points outside of its own bytes: to read that would end the process."""
     batch.validate(full=True)
+    if not any(_is_of_views(kind) for kind in batch.schema.types):
+        return batch
+    columns = [_without_null_views(column) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _is_of_views(kind: pa.DataType) -> bool:
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string_view(value))
+
+
+def _without_null_views(column: pa.Array) -> pa.Array:
+    """The same, with the views of nulls empty: Arrow's casts follow them, its validation does not."""
+    if not _is_of_views(column.type):
+        return column
+    if pa.types.is_dictionary(column.type):
+        values = _without_null_views(column.dictionary)
+        return pa.DictionaryArray.from_arrays(column.indices, values, ordered=column.type.ordered)
+    validity, views, *texts = column.buffers()
+    end = column.offset + len(column)
+    view_N2 = np.frombuffer(views, np.int64, 2 * end).reshape(end, 2).copy()
+    view_N2[column.offset :][column.is_null().to_numpy(zero_copy_only=False)] = 0
+    buffers = [validity, pa.py_buffer(view_N2), *texts]
+    return pa.Array.from_buffers(column.type, len(column), buffers, offset=column.offset)
 
 
 def rows_of(bundle: Bundle, batch: pa.RecordBatch) -> Rows | Refusal:
@@ -227,7 +251,9 @@ def _read(bundle: Bundle, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
         return rows
     ids = rows.customer_ids.column
     if pa.types.is_dictionary(ids.type):
-        return replace(rows, customer_ids=_Ids(ids.cast(ids.type.value_type)))
+        values = ids.dictionary.cast(pa.string()) if _is_of_views(ids.type) else ids.dictionary
+        ids = pa.DictionaryArray.from_arrays(ids.indices, values).dictionary_decode()
+        return replace(rows, customer_ids=_Ids(ids))
     return rows
 
 
@@ -248,8 +274,7 @@ def _no_more(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Good batches, up to one more than may come."""
     rows = 0
     for batch in batches:
-        validate(batch)
-        yield batch
+        yield validated(batch)
         rows += batch.num_rows
         if rows > MAX_ROWS:
             return

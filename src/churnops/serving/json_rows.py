@@ -44,14 +44,19 @@ def read_json(served: Served, body: bytes) -> Rows | Refusal:
 
 def read_json_lines(served: Served, body: bytes) -> Rows | Refusal:
     """The customers in `body`, one on each line; blank lines at the end are none."""
+    listed = body.rstrip()
+    if listed.count(b"\n") >= MAX_ROWS:
+        return TOO_MANY
     customers = []
     faults = []
-    for row, line in enumerate(body.rstrip().split(b"\n")):
+    for row, line in enumerate(listed.split(b"\n")):
         try:
             customers.append(_VALUE.decode(line.strip()))
         except (ValueError, RecursionError) as error:
             problem = f"not JSON: {error}" if line.strip() else "an empty line"
             faults.append(Fault(row=row, problem=problem, expected=_LINE))
+            if len(faults) > SHOWN_FAULTS:
+                break
     return shown(Refusal(422, tuple(faults))) if faults else _read(served, customers)
 
 

@@ -9,7 +9,6 @@ without Arrow's end of stream and without HTTP's last chunk, so that no client t
 
 import io
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
@@ -20,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from churnops.serving.body import refusal_response
 from churnops.serving.columns import NOBODY, PIECE_ROWS, moved
-from churnops.serving.frames import StreamRefused
+from churnops.serving.frames import MAX_BATCH_ROWS, StreamRefused
 from churnops.serving.media import ARROW, media
 from churnops.serving.model import Models, Served, checked, refused
 from churnops.serving.payloads import Fault, Faults
@@ -34,6 +33,9 @@ FAULTS = b"churnops.faults"
 
 _STREAMS = 8  # at once; others wait
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
+_MANY = Fault(
+    problem="a batch has too many rows", expected=f"at most {MAX_BATCH_ROWS:,} in each, of a byte or more"
+)
 _Found = TypeVar("_Found")
 
 
@@ -78,10 +80,9 @@ class _Stream(Response):
         """Answers on a thread: Arrow reads and writes what blocks."""
         answer = _Answer(send)
         work = partial(_answer, self._served, _Body(receive), answer)
-        with suppress(_Gone):
-            refusal = await to_thread.run_sync(work, limiter=self._limiter)
-            if refusal:
-                await refusal_response(refusal)(scope, receive, send)
+        refusal = await to_thread.run_sync(work, limiter=self._limiter)
+        if refusal:
+            await refusal_response(refusal)(scope, receive, send)
 
 
 def _answer(served: Served, body: "_Body", answer: "_Answer") -> Refusal | None:
@@ -110,6 +111,10 @@ def _answer(served: Served, body: "_Body", answer: "_Answer") -> Refusal | None:
                 return None
     except StreamRefused as ended:
         return ended.refusal
+    except (
+        _Gone
+    ):  # here, where it ends with all it has seen: beyond the thread it would be kept with its traceback
+        return None
     except NOT_ARROW as error:
         return not_arrow(error)
     answer.send(_taken(written), is_last=True)
@@ -125,14 +130,16 @@ def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.Reco
         not_arrow,
         refused_schema,
         rows_of,
-        validate,
+        validated,
     )
 
     _raise(refused_schema(served.asked.manifest, stream.schema), 0)
     start, schema = 0, answer_schema(stream.schema)
     try:
-        for batch in stream:
-            validate(batch)
+        for sent in stream:
+            if sent.num_rows > min(MAX_BATCH_ROWS, max(PIECE_ROWS, sent.get_total_buffer_size())):
+                raise StreamRefused(Refusal(413, (_MANY,)))
+            batch = validated(sent)
             for first in range(0, batch.num_rows, PIECE_ROWS):
                 piece = batch.slice(first, PIECE_ROWS)
                 rows = _raise(rows_of(served.asked, piece), start)
