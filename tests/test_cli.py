@@ -143,6 +143,16 @@ def test_a_misspelt_setting_is_an_error(monkeypatch, capsys):
     assert "CHURNOPS_DATADIR: no such setting" in told
 
 
+def test_a_folder_that_mlflow_cannot_open_is_told_before_the_work(monkeypatch, capsys):
+    monkeypatch.setenv("CHURNOPS_DATA_DIR", "100% of it")
+    monkeypatch.delenv("CHURNOPS_TRACKING_URI", raising=False)
+
+    code, _, told = call(monkeypatch, capsys, "run", "any.toml")
+
+    assert code == 2
+    assert "- CHURNOPS_TRACKING_URI: must be set where CHURNOPS_DATA_DIR has % or ? in its path: /" in told
+
+
 def test_serve_wants_a_name_or_a_bundle(monkeypatch, capsys):
     code, _, told = call(monkeypatch, capsys, "serve")
 

@@ -9,7 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from churnops.errors import ConfigError
@@ -52,7 +61,7 @@ class Settings(BaseSettings):
     """Where relative paths of a data config start: a folder, or `s3://bucket/prefix`."""
     lake: Address = ""
     """Where tables are published: a folder, or `s3://bucket/prefix`; empty means in `data_dir`."""
-    tracking_uri: str = ""
+    tracking_uri: str = Field(default="", validate_default=True)
     """MLflow tracking URI; empty means SQLite inside `data_dir`."""
     artifacts: Address = ""
     """Where MLflow keeps files of new experiments: a folder, or `s3://bucket/prefix`; empty means in
@@ -69,6 +78,14 @@ class Settings(BaseSettings):
     """When the job is said to have begun, for manifests; empty: when it began."""
     log_json: bool = False
     """Log JSON lines instead of text."""
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _to_a_file_that_mlflow_can_open(cls, uri: str, read: ValidationInfo) -> str:
+        folder = str(read.data.get("data_dir", Path()).resolve())
+        if not uri and re.search(r"[%?]", folder):
+            raise ValueError(f"must be set where CHURNOPS_DATA_DIR has % or ? in its path: {folder}")
+        return uri
 
     @property
     def lake_address(self) -> str:
@@ -92,7 +109,10 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = [f"{_PREFIX}{fault['loc'][0]}".upper() + f": {fault['msg']}" for fault in error.errors()]
+        problems = [
+            f"{_PREFIX}{fault['loc'][0]}".upper() + f": {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        ]
         raise ConfigError("environment", problems) from error
 
 
