@@ -105,6 +105,7 @@ def test_outputs_that_are_asked_for_are_given_in_that_order(client):
         ({"datatype": "BYTES"}, (None, "tenure months", "datatype is BYTES")),
         ({"shape": [2, 2]}, (None, "tenure months", "shape is [2, 2]")),
         ({"shape": [2], "data": [1]}, (None, "tenure months", "1 values")),
+        ({"shape": [2, 1], "data": [[1, 2], []]}, (None, "tenure months", "rows of another length than 1")),
         ({"data": [1, None]}, (1, "tenure months", "'tenure months' is missing")),
         ({"data": [1, "2"]}, (1, "tenure months", 'got the text "2"')),
         ({"data": [1, 10**30], "datatype": "FP64"}, None),

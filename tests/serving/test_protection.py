@@ -12,6 +12,7 @@ from churnops.serving.protection import Protection
     [
         ("signed_by = 'no key'", "signed_by: is no Ed25519 public key in PEM"),
         ("cors_origins = ['*']", "cors_origins: name each origin; '*' lets every page of the web ask"),
+        ("otlp_endpoint = 'collector'", "otlp_endpoint: collector is no address such as http"),
         (
             "[keys]\nweb = 'churnops_secret'",
             "keys.web: is not the hash of a key: take the line that `churnops key`",

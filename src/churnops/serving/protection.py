@@ -91,6 +91,12 @@ class Limits(FrozenModel):
     """
 
 
+def _address(url: str) -> str:
+    if url and not re.match(r"https?://[^/]", url):
+        raise ValueError(f"{url} is no address such as http://collector:4318/v1/metrics")
+    return url
+
+
 class Protection(FrozenModel):
     """Who may ask, how much, and what is told about it."""
 
@@ -104,7 +110,7 @@ class Protection(FrozenModel):
     """Pages of these origins may call from a browser."""
     access_log_ratio: float = Field(default=0.01, ge=0, le=1)
     """The share of requests that is logged; failures always are."""
-    otlp_endpoint: str = ""
+    otlp_endpoint: Annotated[str, AfterValidator(_address)] = ""
     """Where metrics are sent over OTLP/HTTP, such as http://collector:4318/v1/metrics; empty: nowhere."""
     otlp_seconds: _Seconds = 30
 

@@ -205,7 +205,9 @@ def _from_json(tensor: Tensor) -> list[Any]:
     if isinstance(tensor.data, UnsetType):
         raise Malformed("no data")
     if len(tensor.shape) == 2 and all(isinstance(row, list) for row in tensor.data):
-        return [value for row in tensor.data for value in row]
+        if any(len(row) != 1 for row in tensor.data):
+            raise Malformed("rows of another length than 1")
+        return [value for (value,) in tensor.data]
     return tensor.data
 
 
