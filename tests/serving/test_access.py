@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import jwt
 import pytest
@@ -168,6 +169,32 @@ def test_keys_change_while_serving(tmp_path, monkeypatch):
     assert keys.caller(another.encode()) == "shop"
     file.unlink()
     assert keys.caller(another.encode()) == "shop"
+
+
+def test_a_file_that_could_not_be_read_once_is_read_when_it_can_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(access, "_LOOKED_AT_SECONDS", -1.0)
+    file = tmp_path / "serving.toml"
+    file.write_text(f'[keys]\nweb = "{DIGEST}"\n')
+    keys = Keys({"web": DIGEST}, file)
+    assert keys.caller(KEY.encode()) == "web"
+
+    file.write_text("[keys]  # nobody")
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(Path, "read_text", _forbidden)  # root may read whatever `chmod` says
+        for _ in range(3):
+            assert keys.caller(KEY.encode()) == "web"
+    assert [line["event"] for line in logs] == ["keys stay as they were"]  # once
+    assert keys.caller(KEY.encode()) is None
+
+
+def _forbidden(*_, **__):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_key_that_was_revoked_before_a_process_looked_is_revoked(tmp_path):
+    file = tmp_path / "serving.toml"
+    file.write_text("[keys]\n")
+    assert Keys({"web": DIGEST}, file).caller(KEY.encode()) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Who may ask: callers with an API key, or with a token of an issuer."""
 
 import hashlib
+import math
 import secrets
 import time
 from collections.abc import Mapping
@@ -39,8 +40,9 @@ class Keys:
     def __init__(self, keys: Mapping[str, str], file: Path | None = None) -> None:
         self._keys = _digests(keys)
         self._file = file
-        self._stamp = _stamp(file)
-        self._looked_at = time.monotonic()
+        self._stamp: tuple[int, ...] | None = None  # of the file as it was read here last
+        self._problem = ""
+        self._looked_at = -math.inf  # the file may have changed since `keys` were read
 
     def caller(self, credential: bytes) -> str | None:
         """Whose key it is. Takes as long for a wrong key as for a right one."""
@@ -56,27 +58,32 @@ class Keys:
     def _look(self) -> None:
         self._looked_at = time.monotonic()
         stamp = _stamp(self._file)
-        if self._file is None or stamp == self._stamp:
+        if self._file is None or (stamp and stamp == self._stamp):
             return
-        self._stamp = stamp
         log = structlog.get_logger()
         try:
-            self._keys = _digests(load_toml(Protection, self._file).keys)
-            log.info("keys read", file=str(self._file), callers=[name for name, _ in self._keys])
-        except ConfigError as error:
-            log.warning("keys stay as they were", problem=str(error))
+            keys = _digests(load_toml(Protection, self._file).keys)
+        except ConfigError as error:  # tried again at the next look: leave to read it changes no stamp
+            if str(error) != self._problem:
+                log.warning("keys stay as they were", problem=str(error))
+            self._problem = str(error)
+            return
+        self._stamp, self._problem = stamp, ""
+        if keys != self._keys:
+            self._keys = keys
+            log.info("keys read", file=str(self._file), callers=[name for name, _ in keys])
 
 
 def _digests(keys: Mapping[str, str]) -> list[tuple[str, bytes]]:
     return [(name, bytes.fromhex(digest)) for name, digest in keys.items()]
 
 
-def _stamp(file: Path | None) -> tuple[int, int] | None:
+def _stamp(file: Path | None) -> tuple[int, ...] | None:
     try:
         found = file.stat() if file else None
     except OSError:
         return None
-    return (found.st_mtime_ns, found.st_ino) if found else None
+    return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
 
 
 def guarded(app: ASGIApp, keys: Keys, issuer: "Issuer | None") -> ASGIApp:
