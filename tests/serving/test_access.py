@@ -197,6 +197,20 @@ def test_a_key_that_was_revoked_before_a_process_looked_is_revoked(tmp_path):
     assert Keys({"web": DIGEST}, file).caller(KEY.encode()) is None
 
 
+def test_the_first_key_of_a_file_is_asked_for_and_so_on_when_it_is_gone(client_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(access, "_LOOKED_AT_SECONDS", -1.0)
+    file = tmp_path / "serving.toml"
+    file.write_text("[keys]\n")
+    client = client_of(file=file)
+    assert _ask(client).status_code == 200
+    file.write_text(f'[keys]\nweb = "{DIGEST}"\n')
+    assert _ask(client).status_code == 401
+    assert client.get("/livez").status_code == 200
+    assert _ask(client, x_api_key=KEY).status_code == 200
+    file.write_text("[keys]\n")
+    assert _ask(client).status_code == _ask(client, x_api_key=KEY).status_code == 401
+
+
 @pytest.mark.parametrize(
     "kept", [KEY, DIGEST.upper(), DIGEST[:-1], ""], ids=["key", "upper", "short", "empty"]
 )

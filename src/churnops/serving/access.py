@@ -39,15 +39,20 @@ class Keys:
 
     def __init__(self, keys: Mapping[str, str], file: Path | None = None) -> None:
         self._keys = _digests(keys)
+        self._asked_for = bool(keys)
         self._file = file
         self._stamp: tuple[int, ...] | None = None  # of the file as it was read here last
         self._problem = ""
         self._looked_at = -math.inf  # the file may have changed since `keys` were read
 
+    def asked_for(self) -> bool:
+        """Whether callers need one: from the first key on, also when the last was removed."""
+        self._look()
+        return self._asked_for
+
     def caller(self, credential: bytes) -> str | None:
         """Whose key it is. Takes as long for a wrong key as for a right one."""
-        if self._file and time.monotonic() - self._looked_at > _LOOKED_AT_SECONDS:
-            self._look()
+        self._look()
         digest = hashlib.sha256(credential).digest()
         found = None
         for name, expected in self._keys:
@@ -56,9 +61,11 @@ class Keys:
         return found
 
     def _look(self) -> None:
+        if self._file is None or time.monotonic() - self._looked_at <= _LOOKED_AT_SECONDS:
+            return
         self._looked_at = time.monotonic()
         stamp = _stamp(self._file)
-        if self._file is None or (stamp and stamp == self._stamp):
+        if stamp and stamp == self._stamp:
             return
         log = structlog.get_logger()
         try:
@@ -70,7 +77,7 @@ class Keys:
             return
         self._stamp, self._problem = stamp, ""
         if keys != self._keys:
-            self._keys = keys
+            self._keys, self._asked_for = keys, True
             log.info("keys read", file=str(self._file), callers=[name for name, _ in keys])
 
 
@@ -87,11 +94,12 @@ def _stamp(file: Path | None) -> tuple[int, ...] | None:
 
 
 def guarded(app: ASGIApp, keys: Keys, issuer: "Issuer | None") -> ASGIApp:
-    """`app`, for callers that say who they are; probes need not."""
+    """`app`, for callers that say who they are, once there are keys or an issuer; probes need not."""
     refusals = Refusals()
 
     async def around(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPEN:
+        asked = scope["type"] == "http" and scope["path"] not in OPEN
+        if asked and (issuer or keys.asked_for()):
             try:
                 scope["churnops.caller"] = await _caller(scope, keys, issuer)
             except Denied as denied:

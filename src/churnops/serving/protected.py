@@ -27,7 +27,7 @@ def protected(
     again.
     """
     answering = exposed(app, meter)
-    if protection.asks_who:
+    if protection.asks_who or file:  # which may come to hold keys
         answering = guarded(answering, Keys(protection.keys, file), _issuer(protection))
     if protection.cors_origins:
         # Outside the login: a browser asks for leave without it.
