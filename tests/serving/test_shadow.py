@@ -24,6 +24,26 @@ def test_differences_of_all_files_are_summed_up(tmp_path):
     assert found.largest == 0.25
 
 
+def test_a_file_that_holds_but_a_part_of_a_line_takes_whole_ones(tmp_path):
+    path = tmp_path / "t-0.jsonl"
+    path.write_bytes(b"{")
+    Records(path).write([_line(0.25)])
+    assert (summary(tmp_path, "t").compared, summary(tmp_path, "t").unreadable) == (1, 1)
+
+
+@pytest.mark.parametrize("keep", [1, 20, -1])
+def test_a_line_that_was_cut_is_counted_and_takes_no_other_with_it(tmp_path, keep):
+    path = tmp_path / "t-0.jsonl"
+    Records(path).write([_line(0.25), _line(0.5)])
+    whole, cut = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(whole + cut[:-1][:keep])
+    for _ in range(2):
+        Records(path).write([_line(-0.25)])
+    path.write_bytes(b"\0\0\0\n[1]\n\xff\n" + path.read_bytes())
+    found = summary(tmp_path, "t")
+    assert (found.compared, found.unreadable, found.largest) == (3, 4, 0.25)
+
+
 def test_no_more_than_five_files_are_kept(tmp_path):
     records = Records(tmp_path / "t-0.jsonl", rotate_bytes=0)
     for number in range(9):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import msgspec
 import structlog
@@ -75,8 +75,17 @@ class Records:
             for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
                 if newer.exists():
                     newer.replace(older)
-        with self._path.open("ab") as file:
-            file.write(msgspec.json.Encoder().encode_lines(lines))
+        with self._path.open("a+b") as file:
+            start = b"\n" if _was_cut(file) else b""
+            file.write(start + msgspec.json.Encoder().encode_lines(lines))
+
+
+def _was_cut(file: BinaryIO) -> bool:
+    """Whether the last line has no end, since the disk was full or the process was killed."""
+    if not file.tell():
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
 
 
 @dataclass(frozen=True)
@@ -93,32 +102,50 @@ class Differences:
     """Customers that the champion scored and the challenger could not."""
     dropped: int
     """Requests that were not compared, since too many waited."""
+    unreadable: int
+    """Lines that were cut when they were written."""
+
+
+class _Line(msgspec.Struct):
+    """What is summed up of one line of `Records`."""
+
+    score: float = 0.0
+    challenger_score: float | None = None
+    flipped: bool = False
+    dropped: int | None = None
 
 
 def summary(folder: Path, trial: str) -> Differences:
     """What all processes of this machine found in one trial."""
-    compared, flips, failures, dropped = 0, 0, 0, 0
+    compared, flips, failures, dropped, unreadable = 0, 0, 0, 0, 0
     total = absolute = largest = 0.0
     for line in _lines(folder, trial):
-        if "dropped" in line:
-            dropped += line["dropped"]
-        elif "challenger_score" not in line:
+        if line is None:
+            unreadable += 1
+        elif line.dropped is not None:
+            dropped += line.dropped
+        elif line.challenger_score is None:
             failures += 1
         else:
-            difference = line["challenger_score"] - line["score"]
+            difference = line.challenger_score - line.score
             compared += 1
-            flips += line["flipped"]
+            flips += line.flipped
             total += difference
             absolute += abs(difference)
             largest = max(largest, abs(difference))
     n = max(compared, 1)
-    return Differences(compared, total / n, absolute / n, largest, flips, failures, dropped)
+    return Differences(compared, total / n, absolute / n, largest, flips, failures, dropped, unreadable)
 
 
-def _lines(folder: Path, trial: str) -> Iterator[dict[str, Any]]:
-    decoder = msgspec.json.Decoder(dict[str, Any])
+def _lines(folder: Path, trial: str) -> Iterator[_Line | None]:
+    """None for a line that cannot be read."""
+    decoder = msgspec.json.Decoder(_Line)
     for path in sorted(folder.glob(f"{trial}*.jsonl")):
         with path.open("rb") as file:
             for line in file:
-                if line.endswith(b"\n"):  # the last may be being written
+                if not line.endswith(b"\n"):  # the last may be being written
+                    continue
+                try:
                     yield decoder.decode(line)
+                except (ValueError, RecursionError):
+                    yield None
