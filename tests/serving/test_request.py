@@ -6,6 +6,8 @@ import pytest
 from builders import COLUMNS, make_bundle
 
 from churnops.bundle.manifest import InputColumn
+from churnops.serving import request
+from churnops.serving.model import Served
 from churnops.serving.payloads import MAX_CUSTOMERS, expected
 from churnops.serving.request import Refusal, RequestReader
 
@@ -131,6 +133,20 @@ def test_a_name_sent_twice_is_a_fault(customers, faults):
 def test_names_in_a_value_nobody_looks_at_may_repeat():
     reader = RequestReader(make_bundle([COLUMNS[2]]).manifest)
     assert isinstance(reader.read(b'{"customers": [{"notes": {"a": 1, "a": 2}}]}'), list)
+
+
+def test_no_depth_hides_a_name_that_is_sent_twice():
+    """Each reader bears another depth; the stack that is left decides what `json` bears."""
+    served = Served(make_bundle([COLUMNS[2]]))
+    for depth in range(1100):
+        body = b'{"customers": [{"class": 1, "class": 0, "notes": ' + b"[" * depth + b"]" * depth + b"}]}"
+        assert served.answer(body).status == 422, depth
+
+
+def test_what_is_too_deep_to_be_looked_through_is_refused(reader, monkeypatch):
+    monkeypatch.setattr(request, "repeated_names", lambda _: None)
+    ((*_, problem, _),) = _faults(reader, _body(GOOD | {"notes": {"a": 1}}))
+    assert problem == "nested too deeply to see whether a name is sent twice"
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class QuickReader:
         if self._has_ignored:
             absent += sum(ignored.count(UNSET) for ignored in map(self._ignored_of, customers))
         # A colon follows every name: no more colons than names read means that none was sent twice.
-        if _colons(body) != 1 + len(ids) * self._n_names - absent and repeated_names(body):
+        if _colons(body) != 1 + len(ids) * self._n_names - absent and repeated_names(body) != ():
             return None
         for j in self._filled:
             if not all(map(category_text, {*categories[j :: self._n_categories]})):

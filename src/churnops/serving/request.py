@@ -15,6 +15,7 @@ from churnops.serving.payloads import ID, SHAPE, Customer, Fault, expected, requ
 
 _CUSTOMER = "an object: column name -> value"
 _TWICE = "'{}' is sent more than once"
+_TOO_DEEP = Fault(problem="nested too deeply to see whether a name is sent twice", expected=SHAPE)
 _SHOWN_TEXT = 60
 # Of each request: comparing names is slow, and a hostile request holds hundreds of thousands.
 _SUGGESTIONS = 50
@@ -50,11 +51,13 @@ class RequestReader:
             refused = refusal(error, self._manifest)
             if refused.status == _TOO_LARGE or len(refused.faults) > SHOWN_FAULTS:
                 return shown(refused)  # there is enough to say
-            return shown(replace(refused, faults=refused.faults + repeated_names(body)))
+            return shown(replace(refused, faults=refused.faults + (repeated_names(body) or ())))
         # A colon follows every name: no more colons than names read means that none was sent twice.
         if body.count(b":") == 1 + sum(map(len, customers)):
             return customers
         repeated = repeated_names(body)
+        if repeated is None:
+            return Refusal(422, (_TOO_DEEP,))
         return shown(Refusal(422, repeated)) if repeated else customers
 
     def openapi(self) -> dict[str, Any]:
@@ -93,15 +96,16 @@ def shown(refusal: Refusal) -> Refusal:
     return replace(refusal, faults=(*refusal.faults[:SHOWN_FAULTS], rest))
 
 
-def repeated_names(body: bytes) -> tuple[Fault, ...]:
+def repeated_names(body: bytes) -> tuple[Fault, ...] | None:
     """Names sent more than once in the request or in one customer: JSON readers keep the last value.
 
-    Takes thrice as long as reading the request. None where the body is not JSON.
+    Takes thrice as long as reading the request. None where nobody can tell: the body is nested too deeply,
+    or not JSON.
     """
     try:
         request = json.loads(body, object_pairs_hook=tuple)  # arrays are lists, so a tuple is an object
     except (ValueError, RecursionError):
-        return ()
+        return None
     if not isinstance(request, tuple):
         return ()
     faults = [Fault(problem=_TWICE.format(name), expected=SHAPE) for name in _repeated(request)]
