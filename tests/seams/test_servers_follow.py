@@ -475,6 +475,47 @@ def test_how_a_test_stands_is_taken_up_after_a_restart(place):
     again.close()
 
 
+@pytest.mark.parametrize("shadow", [False, True])
+def test_a_trial_goes_on_beside_a_new_champion_that_takes_one_more_column(place, shadow):
+    fresh = COLUMNS[1].model_copy(update={"name": "fresh"})
+    old, tried, new = place.register(), place.register(steeper(1.01)), place.register(fresh)
+    place.promote(old)
+    place.start(tried, 0.9, shadow=shadow)
+    server = place.trying()
+    before = server.models.trial
+    for one in range(50):
+        ask(server, one)
+    place.promote(new)
+    server.look()
+    trial = server.models.trial
+    if not shadow:
+        assert (trial._test.log_wealth_KL == before._test.log_wealth_KL).all()
+        assert trial._test.log_wealth_KL.any()
+    by = {row["model_version"] for one in range(200) for row in ask(server, one, fresh=2)}
+    assert by == {new.model_version, *([] if shadow else [tried.model_version])}
+    server.close()
+    assert server.models.trial is trial
+    assert server.models.counts["trial_error"] == server.models.counts["canary_stop"] == 0
+    if shadow:
+        _, found = trials.report(place.name, place.settings)
+        assert found.failures == 0
+        assert found.compared > 200
+
+
+def test_a_trial_that_was_stopped_here_does_not_begin_beside_a_new_champion(place):
+    old, tried, new = place.register(), place.register(steeper(2)), place.register(steeper(3))
+    place.promote(old)
+    place.start(tried, shadow=True)
+    server = place.trying()
+    server.models.trial.stop("nobody watches it")
+    place.promote(new)
+    server.look()
+    assert version_of(server) == new.model_version
+    assert server.models.trial is None
+    assert SINCE.sub("", server.models.state["trial"]) == f"version {tried.number} was stopped"
+    server.close()
+
+
 def test_a_shadow_only_watches_and_its_differences_are_reported(place):
     old, new = place.register(), place.register(steeper(40))
     place.promote(old)

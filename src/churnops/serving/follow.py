@@ -111,14 +111,26 @@ class Follower:
             raise RegistryError(f"the registry holds no {self._alias} of {self._name}: {why}") from None
 
     def _change_to(self, number: int) -> None:
+        """Take up a version; a trial that goes on ends, and the same look begins it anew beside that version.
+
+        Its challenger is then made anew, since it must ignore what callers send for the new champion; what
+        the trial has found so far is kept.
+        """
         served = self._loaded(number, "refused")
         if served is None:
             return
-        before, self.models.current = self.models.current, served
+        before, on_trial = self.models.current, self.models.trial
+        if before is not served:
+            self.models.trial = (
+                None  # first: no request is to meet the new model and the challenger of before
+            )
+        self.models.current = served
         self._number = number
         self._tell("refused", "")
         if before is served:
             return
+        if on_trial:  # one that was stopped here stays so
+            self._end_trial()
         self.models.count("swap")
         self._log.info("model changed", model_version=served.model_version, before=before.model_version)
         try:
