@@ -365,6 +365,17 @@ def test_a_browser_of_a_named_origin_may_ask(client_of):
         Protection(cors_origins=["*"])
 
 
+@pytest.mark.parametrize("fields", [{}, {"cors_origins": ["https://shop.example"]}])
+def test_what_needs_no_leave_comes_in_from_any_page_which_does_not_see_the_answer(client_of, fields):
+    sent = {"origin": "https://evil.example", "content-type": "text/plain"}
+    body = json.dumps({"customers": [GOOD]})
+    answer = client_of(**fields).post("/v1/score", content=body, headers=sent)
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers
+    answer = client_of(keys={"web": DIGEST}, **fields).post("/v1/score", content=body, headers=sent)
+    assert answer.status_code == 401
+
+
 @pytest.mark.parametrize(
     ("host", "loopback"),
     [

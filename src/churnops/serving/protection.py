@@ -107,7 +107,7 @@ class Protection(FrozenModel):
     signed_by: Annotated[str, AfterValidator(_public_key)] = ""
     """The public key (Ed25519, PEM) of whom bundles must be signed by; empty: they need not be."""
     cors_origins: Annotated[tuple[str, ...], AfterValidator(_named_origins)] = ()
-    """Pages of these origins may call from a browser."""
+    """Pages of these origins may read answers in a browser."""
     access_log_ratio: float = Field(default=0.01, ge=0, le=1)
     """The share of requests that is logged; failures always are."""
     otlp_endpoint: Annotated[str, AfterValidator(_address)] = ""
