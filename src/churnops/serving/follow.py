@@ -120,10 +120,8 @@ class Follower:
         if served is None:
             return
         before, on_trial = self.models.current, self.models.trial
-        if before is not served:
-            self.models.trial = (
-                None  # first: no request is to meet the new model and the challenger of before
-            )
+        if before is not served:  # first: no request is to meet the new model and the challenger of before
+            self.models.trial = None
         self.models.current = served
         self._number = number
         self._tell("refused", "")
