@@ -73,6 +73,7 @@ class Invocations:
 
     def __init__(self, models: Models, threads: Threads) -> None:
         self._models, self._threads = models, threads
+        self._parquet_threads = Threads(at_once=2)  # one is unpacked while another is scored
         self._most_mb = payload_mb(os.environ)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +102,8 @@ class Invocations:
         asked = Asked(len(body), partial(_read, body=body, sent=sent))
         if trial and sent.name == CSV and _names(trial.challenger) != _names(served):
             trial = None  # without a header, what a cell means is for the current model to say
-        return await self._threads.run(_answer, served, trial, asked, wanted)
+        threads = self._parquet_threads if sent.name == PARQUET else self._threads
+        return await threads.run(_answer, served, trial, asked, wanted)
 
 
 def _answer(served: Served, trial: Trial | None, asked: Asked, wanted: Media) -> Response:

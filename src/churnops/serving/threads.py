@@ -16,8 +16,9 @@ T = TypeVar("T")
 class Threads:
     """So many at once, so many more waiting, and no others."""
 
-    def __init__(self, most: int = 16) -> None:
-        self._pool = ThreadPoolExecutor(min(most, len(os.sched_getaffinity(0))), thread_name_prefix="long")
+    def __init__(self, most: int = 16, at_once: int | None = None) -> None:
+        n = at_once or min(most, len(os.sched_getaffinity(0)))
+        self._pool = ThreadPoolExecutor(n, thread_name_prefix="long")
         self._free = threading.Semaphore(most)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
