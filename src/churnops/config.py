@@ -109,10 +109,8 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = [
-            f"{_PREFIX}{fault['loc'][0]}".upper() + f": {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors()
-        ]
+        named = (fault.partition(": ") for fault in faults(error))
+        problems = [f"{_PREFIX}{name.upper()}: {problem}" for name, _, problem in named]
         raise ConfigError("environment", problems) from error
 
 

@@ -153,13 +153,19 @@ def test_a_new_key_is_random_and_only_its_hash_is_kept():
     assert digest == hashlib.sha256(key.encode()).hexdigest()
 
 
-def test_keys_change_while_serving(tmp_path, monkeypatch):
+@pytest.fixture
+def watched(tmp_path, monkeypatch):
+    """A file with the key, and the keys of it, which are looked at whenever somebody asks."""
     monkeypatch.setattr(access, "_LOOKED_AT_SECONDS", -1.0)
     file = tmp_path / "serving.toml"
     file.write_text(f'[keys]\nweb = "{DIGEST}"\n')
     keys = Keys({"web": DIGEST}, file)
     assert keys.caller(KEY.encode()) == "web"
+    return file, keys
 
+
+def test_keys_change_while_serving(watched):
+    file, keys = watched
     another, digest = new_key()
     file.write_text(f'[keys]\nshop = "{digest}"\n# it was rotated')
     assert keys.caller(KEY.encode()) is None
@@ -171,13 +177,8 @@ def test_keys_change_while_serving(tmp_path, monkeypatch):
     assert keys.caller(another.encode()) == "shop"
 
 
-def test_a_file_that_could_not_be_read_once_is_read_when_it_can_be(tmp_path, monkeypatch):
-    monkeypatch.setattr(access, "_LOOKED_AT_SECONDS", -1.0)
-    file = tmp_path / "serving.toml"
-    file.write_text(f'[keys]\nweb = "{DIGEST}"\n')
-    keys = Keys({"web": DIGEST}, file)
-    assert keys.caller(KEY.encode()) == "web"
-
+def test_a_file_that_could_not_be_read_once_is_read_when_it_can_be(watched, monkeypatch):
+    file, keys = watched
     file.write_text("[keys]  # nobody")
     with monkeypatch.context() as patched, capture_logs() as logs:
         patched.setattr(Path, "read_text", _forbidden)  # root may read whatever `chmod` says

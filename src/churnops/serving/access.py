@@ -85,12 +85,12 @@ def _digests(keys: Mapping[str, str]) -> list[tuple[str, bytes]]:
     return [(name, bytes.fromhex(digest)) for name, digest in keys.items()]
 
 
-def _stamp(file: Path | None) -> tuple[int, ...] | None:
+def _stamp(file: Path) -> tuple[int, ...] | None:
     try:
-        found = file.stat() if file else None
+        found = file.stat()
     except OSError:
         return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def guarded(app: ASGIApp, keys: Keys, issuer: "Issuer | None") -> ASGIApp:

@@ -111,9 +111,7 @@ def _answer(served: Served, body: "_Body", answer: "_Answer") -> Refusal | None:
                 return None
     except StreamRefused as ended:
         return ended.refusal
-    except (
-        _Gone
-    ):  # here, where it ends with all it has seen: beyond the thread it would be kept with its traceback
+    except _Gone:  # ends here: beyond the thread its traceback, with a batch in it, would be kept in a cycle
         return None
     except NOT_ARROW as error:
         return not_arrow(error)
