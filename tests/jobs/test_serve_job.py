@@ -12,10 +12,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from uvicorn.config import STARTUP_FAILURE
 
 from churnops.bundle.bundle import write_bundle
 from churnops.errors import BundleError, ConfigError
-from churnops.jobs.serve import Shield, serve
+from churnops.jobs.serve import Shield, _app_in, serve
 
 _SERVE = """
 import sys
@@ -31,7 +32,7 @@ def folder(tiny_bundle, tmp_path):
     return write_bundle(tiny_bundle, tmp_path / "bundle")
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_bundle_is_served_until_told_to_stop(folder, tiny_bundle, stop):
     with subprocess.Popen(
         [sys.executable, "-c", _SERVE, folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -100,6 +101,29 @@ def test_a_worker_that_is_killed_is_replaced(folder, tiny_bundle):
     assert "Traceback" not in rest
     assert server.returncode == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in first)
+
+
+def test_a_worker_that_is_replaced_serves_what_the_others_serve(folder, tiny_bundle):
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVE, folder, "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as server:
+        url = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline().decode()).group()
+        httpx2.get(f"{url}/livez", timeout=60)
+        first = _workers(server.pid)
+        (folder / "model.onnx").unlink()
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        answer = httpx2.get(f"{url}/v1/model", timeout=60).json()
+        assert answer["model_version"] == tiny_bundle.manifest.model_version
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=30)
+    assert server.returncode == 0
+
+
+def test_a_worker_that_cannot_load_its_bundle_does_not_end_the_others(tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        _app_in(tmp_path, Shield(), tmp_path)
+    assert ended.value.code not in {0, STARTUP_FAILURE}
 
 
 def test_what_is_being_answered_at_the_end_is_answered(folder, tiny_bundle):

@@ -7,7 +7,7 @@ import socket
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from churnops import log
-from churnops.bundle.bundle import read_bundle
+from churnops.bundle.bundle import read_bundle, write_bundle
 from churnops.errors import ChurnopsError, ConfigError
 from churnops.jobs.steps.apart import when_parent_ends
 from churnops.serving.app import PATHS, create_app
@@ -82,15 +82,25 @@ def serve(
         if meter:
             config = _config(partial(_app_of, models, shield, meter), shield)
             signal.signal(signal.SIGTERM, _ended)  # uvicorn sends it on when everything is answered
+            if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it
+                signal.signal(signal.SIGHUP, _told_to_end)
             uvicorn.Server(config).run(sockets=[listener])
         else:
-            counts = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churnops-metrics-")))
+            shared = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churnops-serve-")))
+            (counts := shared / "counts").mkdir()
+            if isinstance(source, Path):  # a worker that is replaced must have what the others have
+                source = write_bundle(models.current.bundle, shared / "bundle")
+                shield = replace(shield, protection=shield.protection.model_copy(update={"signed_by": ""}))
             config = _config(partial(_app_in, source, shield, counts), shield, workers)
             Multiprocess(config, sockets=[listener]).run()
 
 
 def _ended(*_: object) -> None:
     raise SystemExit(0)
+
+
+def _told_to_end(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _config(factory: Callable[[], ASGIApp], shield: Shield, workers: int = 1) -> uvicorn.Config:
@@ -136,7 +146,7 @@ def _app_in(source: Path | Followed, shield: Shield, counts: Path) -> ASGIApp:
         return _app_of(_models_of(source, shield, meter), shield, meter)
     except ChurnopsError as error:  # it could be had when the parent began
         structlog.get_logger().error("a worker cannot serve", error=str(error))
-        raise SystemExit(error.exit_code) from None
+        raise SystemExit(1) from None  # the parent tries again; at 3, uvicorn's own, it would end all
 
 
 def _app_of(models: Models, shield: Shield, meter: Meter) -> ASGIApp:
