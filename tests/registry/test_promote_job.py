@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from churnops.bundle.manifest import Metric
 from churnops.config import Settings
 from churnops.errors import RegistryError
+from churnops.jobs import trials
 from churnops.jobs.promote import Decision, promote
 from churnops.registry.aliases import Version, champion, find_version
 from churnops.registry.audit_log import verify
@@ -79,6 +80,16 @@ def test_a_better_challenger_replaces_the_champion(settings: Settings, tmp_path:
         entry["champion_before"] and entry["champion_before"]["number"] for entry in entries(settings)
     ] == [None, 1]
     assert verify(settings.data_dir / "audit.jsonl") is None
+
+
+def test_the_trial_of_who_becomes_champion_ends(settings: Settings, tmp_path: Path) -> None:
+    first = register(settings, tmp_path, good_evidence())
+    decide(first, settings)
+    second = register(settings, tmp_path, better_than(first), threshold=0.6)
+    order = trials.Order(second.name, second.number, 0.5, shadow=False)
+    trials.start(order, settings, at=NOON, actor="anna")
+    decide(second, settings)
+    assert trials.status(second.name, settings)[1] == "it became the champion"
 
 
 def test_a_worse_challenger_leaves_the_champion(settings: Settings, tmp_path: Path) -> None:

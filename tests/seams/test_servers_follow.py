@@ -136,6 +136,21 @@ def test_a_rollback_brings_back_the_champion_before_and_is_written_down(place):
         roll_back(place.name, place.settings, at=NOON, actor="anna")
 
 
+@pytest.mark.parametrize("tried", [0, 1])
+def test_who_was_champion_is_tried_no_longer_after_a_rollback(place, tried):
+    versions = place.register(), place.register(steeper(2))
+    place.promote(versions[1 - tried])
+    place.start(versions[tried])
+    place.promote(versions[0])
+    place.promote(versions[1])
+    roll_back(place.name, place.settings, at=NOON, actor="anna")
+    assert trials.status(place.name, place.settings)[1] == "it became the champion"
+    server = place.trying()
+    assert version_of(server) == versions[0].model_version
+    assert server.models.trial is None
+    server.close()
+
+
 def test_how_a_trial_stands_is_read_without_mlflow(place):
     place.promote(place.register())
     place.start(place.register(steeper(2)))

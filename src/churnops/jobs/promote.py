@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import asdict, dataclass
 
 from churnops.config import Settings
+from churnops.jobs.trials import end_of
 from churnops.registry import audit_log
 from churnops.registry.aliases import Version, champion, make_challenger, make_champion, recorded_evidence
 from churnops.registry.promotion import Evidence, Gates, failed_gates, overtaken
@@ -49,6 +50,7 @@ def promote(version: Version, gates: Gates, settings: Settings, *, at: dt.dateti
             make_challenger(uri, version)
             return Decision(False, reasons, served_number)
         make_champion(uri, version)
+        end_of({version.number}, version.name, settings, at=at, actor=actor)
         return Decision(True, (), version.number)
 
 

@@ -5,6 +5,7 @@ import datetime as dt
 from churnops.config import Settings
 from churnops.errors import RegistryError
 from churnops.jobs.orders import write_orders
+from churnops.jobs.trials import end_of
 from churnops.registry import audit_log
 from churnops.registry.names import CHAMPION, PREVIOUS_CHAMPION
 from churnops.serving.registered import Registered
@@ -34,6 +35,7 @@ def roll_back(name: str, settings: Settings, *, at: dt.datetime, actor: str) -> 
             "champion_before": _said(name, serving),
         }
         audit_log.append(log, entry, at=at, actor=actor)
+        end_of({serving.number, before.number}, name, settings, at=at, actor=actor)
         registry.point(name, CHAMPION, before.number)  # whom that one replaced stays known
     return serving, before
 

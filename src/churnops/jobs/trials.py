@@ -4,6 +4,7 @@ The order is a tag of the registered model. Servers that follow it begin and end
 """
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,15 @@ def stop(name: str, settings: Settings, *, shadow: bool, at: dt.datetime, actor:
         plan = plan.model_copy(update={"stopped": plan.stopped or f"by {actor}"})
         _order(name, plan, settings, at=at, actor=actor)
     return plan
+
+
+def end_of(versions: Collection[int], name: str, settings: Settings, *, at: dt.datetime, actor: str) -> None:
+    """End the trial of one of `versions`, if it goes on: who has become champion is tried no longer."""
+    with audit_log.exclusive(_log(settings)):
+        plan = plan_of(read_orders(settings.mlflow_uri).standing(name).tags.get(TAG, ""))
+        if plan and plan.version in versions and not plan.stopped:
+            ended = plan.model_copy(update={"stopped": "it became the champion"})
+            _order(name, ended, settings, at=at, actor=actor)
 
 
 def status(name: str, settings: Settings) -> tuple[Plan, str]:
