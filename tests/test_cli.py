@@ -153,8 +153,9 @@ def test_a_folder_that_mlflow_cannot_open_is_told_before_the_work(monkeypatch, c
     assert "- CHURNOPS_TRACKING_URI: must be set where CHURNOPS_DATA_DIR has % or ? in its path: /" in told
 
 
-def test_serve_wants_a_name_or_a_bundle(monkeypatch, capsys):
-    code, _, told = call(monkeypatch, capsys, "serve")
+@pytest.mark.parametrize("words", [[], ["shop", "--bundle", "b"], ["var/runs/shop/bundle"], ["shop.toml"]])
+def test_serve_wants_a_name_or_a_bundle(monkeypatch, capsys, words):
+    code, _, told = call(monkeypatch, capsys, "serve", *words)
 
     assert code == 2
     assert "--bundle" in told

@@ -4,6 +4,7 @@ import datetime as dt
 import getpass
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -351,6 +352,10 @@ def serve(
         raise typer.BadParameter(f"{one}, not both" if name else one)
     if follow and bundle:
         raise typer.BadParameter("a bundle folder is served as it is: --follow needs the name of a model")
+    from churnops.data_config import NAME
+
+    if name and not re.fullmatch(NAME, name):
+        raise typer.BadParameter(f"'{name}' is no data config's name; a folder is served with --bundle")
     settings = _settings()
     from churnops.config import load_toml
     from churnops.jobs.bundles import bundle_folder
