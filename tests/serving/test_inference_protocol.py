@@ -15,6 +15,7 @@ from churnops.bundle.bundle import write_bundle
 from churnops.serving.app import create_app
 from churnops.serving.columns import MAX_ROWS
 from churnops.serving.model import Models, Served
+from churnops.serving.tensors import _numbers
 
 TENURE = {"name": "tenure months", "shape": [2], "datatype": "FP32", "data": [12, 1]}
 PLAN = {"name": '1st "plan"', "shape": [2], "datatype": "BYTES", "data": ["pro", "other"]}
@@ -166,6 +167,17 @@ def test_binary_numbers_of_every_kind_are_read(client, tiny_bundle, kind):
     answer = _binary(client, [(_TENURE | {"datatype": kind}, blob), (_PLAN, _texts(b"pro", b"other"))]).json()
     expected = tiny_bundle.score_rows([{name: row[name] for name in list(row)[:2]} for row in ROWS])
     assert answer["outputs"][0]["data"] == expected.tolist()
+
+
+def test_whole_numbers_are_rounded_the_same_in_both_forms():
+    number = 2**60 + 2**36 + 1  # to 32 bits by way of 64 it is another than at once
+    assert _numbers(np.array([number])) == _numbers([number])
+
+
+def test_reasons_are_not_asked_for_in_vain(client):
+    answer = client.post(f"{INFER}?reasons=3", json={"inputs": [TENURE, PLAN]})
+    assert answer.status_code == 422
+    assert "/v1/score" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from served import ARROW, arrow
 from churnops.bundle.bundle import write_bundle
 from churnops.serving.app import create_app
 from churnops.serving.columns import MAX_ROWS
+from churnops.serving.json_rows import read_json
 from churnops.serving.media import media, preferred
 from churnops.serving.model import Models, Served
 from churnops.serving.sagemaker import READ, payload_mb
@@ -241,11 +243,28 @@ def test_no_more_faults_are_named_than_anybody_reads(client):
 
 def test_too_many_customers_or_bytes_are_refused(client):
     assert _sent(client, LINE * (MAX_ROWS + 1), CSV).status_code == 413
-    assert _sent(client, "[" + "0," * MAX_ROWS + "0]", JSON).status_code == 413
+    assert _sent(client, "[" + "{}," * MAX_ROWS + "{}]", JSON).status_code == 413
     table = pa.table({"tenure months": [1] * (MAX_ROWS + 1), '1st "plan"': ["pro"] * (MAX_ROWS + 1)})
     assert _sent(client, _parquet(table), PARQUET).status_code == 413
     assert _sent(client, arrow(table), ARROW).status_code == 413
     assert _sent(client, b" " * ((6 << 20) + 1), JSON).status_code == 413
+
+
+@pytest.mark.parametrize("value", [b"0", b"[]", b"{}", b'"{"', b'{"a":{}}'])
+def test_a_list_of_any_length_takes_little_memory_before_it_is_refused(tiny_bundle, value):
+    served, body = Served(tiny_bundle), b"[" + b",".join([value] * 500_000) + b"]"
+    tracemalloc.start()
+    refused = read_json(served, body)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refused.status in {413, 422}
+    assert peak < 25_000_000
+
+
+def test_a_number_of_any_length_is_read_at_once(client):
+    for cell in ("1" * 130_000 + "x", "1" * 130_000 + ".e", "." + "1" * 130_000 + "e"):
+        answer = _sent(client, f'tenure months,1st "plan"\n{cell},pro\n', "text/csv; header=present")
+        assert answer.status_code == 422
 
 
 @pytest.mark.parametrize("kind", [PARQUET, ARROW])

@@ -16,7 +16,7 @@ from served import ARROW, arrow, served, stream_parts, streamed
 from churnops.bundle.bundle import write_bundle
 from churnops.serving.app import create_app
 from churnops.serving.model import Models, Served
-from churnops.serving.stream import FAULTS, _Gone
+from churnops.serving.stream import FAULTS, STREAM, _Gone
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,12 @@ def test_what_is_no_stream_is_refused(client, content):
 
 def test_another_form_is_refused(client):
     assert _sent(client, b"{}", "application/json").status_code == 415
+
+
+def test_reasons_are_not_asked_for_in_vain(client):
+    answer = client.post(f"{STREAM}?reasons=3", content=b"", headers={"content-type": ARROW})
+    assert answer.status_code == 422
+    assert "/v1/score" in answer.json()["faults"][0]["expected"]
 
 
 def test_a_batch_that_would_not_fit_is_refused_before_it_is_read(client):

@@ -24,7 +24,7 @@ from churnops.serving.payloads import MAX_ID_CHARACTERS, Fault
 from churnops.serving.quick import Rows
 from churnops.serving.request import SHOWN_FAULTS, Refusal, shown
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _OF_NUMBERS = frozenset("0123456789+-.eE")
 _NO_HEADER = (
     "none where files are sent in parts; `text/csv; header=present` where each is sent whole, with a header"

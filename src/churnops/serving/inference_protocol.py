@@ -13,7 +13,7 @@ from churnops import __version__
 from churnops.serving.body import read_body
 from churnops.serving.model import Asked, Models, Served, Trial
 from churnops.serving.payloads import MAX_BODY_BYTES
-from churnops.serving.request import Refusal
+from churnops.serving.request import NO_REASONS_HERE, Refusal
 from churnops.serving.tensors import Inference, Malformed, output, read_inference, rows_of
 from churnops.serving.threads import Threads
 from churnops.serving.trial import answered, watched
@@ -57,9 +57,9 @@ def inference_protocol_routes(models: Models, threads: Threads) -> APIRouter:
     @router.post("/models/{name}/versions/{version}/infer")
     async def infer(request: Request, name: str, version: str | None = None) -> Response:
         served, trial = models.current, None if version else models.trial  # who names a version wants it
-        unknown = _unknown(served, name, version)
-        if unknown:
-            return unknown
+        in_vain = _unknown(served, name, version) or _asking_reasons(request)
+        if in_vain:
+            return in_vain
         body = await read_body(request.receive, MAX_BODY_BYTES)
         if body is None:
             return Response(status_code=400)  # nobody is left to read it
@@ -132,6 +132,10 @@ def _unknown(served: Served, name: str, version: str | None) -> Response | None:
         return None
     asked = name if version is None else f"{name}, version {version}"
     return _json(404, {"error": f"there is no model {asked}: it is {known[0]}, version {known[1]}"})
+
+
+def _asking_reasons(request: Request) -> Response | None:
+    return _refused(NO_REASONS_HERE) if "reasons" in request.query_params else None
 
 
 def _refused(refusal: Refusal) -> Response:

@@ -18,6 +18,14 @@ _SHAPES = 'one customer, a list of them, or {"customers": [...]} or {"instances"
 _LINE = "one customer, as a JSON object, on every line"
 
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_MOST_BRACES = 10 * MAX_ROWS  # few texts hold any
+
+
+class _Counted(msgspec.Struct, gc=False):
+    """Any object, of which nothing is kept."""
+
+
+_OBJECTS = msgspec.json.Decoder(list[_Counted])
 _VALUE = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -33,6 +41,8 @@ def read_json(served: Served, body: bytes) -> Rows | Refusal:
             envelope = None
     try:
         is_one = listed.startswith(b"{") and not envelope
+        if not is_one and _are_too_many(listed):
+            return TOO_MANY
         customers = [_VALUE.decode(listed)] if is_one else _LIST.decode(listed)
     except (ValueError, RecursionError) as error:
         problem = f"not JSON of this shape: {error}"
@@ -80,6 +90,14 @@ def _read(served: Served, customers: Sequence[msgspec.Raw]) -> Rows | Refusal:
     if faults:
         return shown(Refusal(422, tuple(faults)))
     return _joined(read)
+
+
+def _are_too_many(listed: bytes) -> bool:
+    """Whether a list holds more objects than may come, for the memory that it has itself; raises ValueError
+    for what is no list, and at once for a list of anything else."""
+    if listed.count(b",") < MAX_ROWS:
+        return False
+    return listed.count(b"{") > _MOST_BRACES or len(_OBJECTS.decode(listed)) > MAX_ROWS
 
 
 def _is_json(body: bytes) -> bool:

@@ -36,6 +36,11 @@ class Refusal:
     faults: tuple[Fault, ...]
 
 
+NO_REASONS_HERE = Refusal(
+    422, (Fault(problem="reasons in the query", expected="POST /v1/score, which tells them"),)
+)
+
+
 class RequestReader:
     """Reads the requests for one model. Made once: building the validator takes milliseconds."""
 

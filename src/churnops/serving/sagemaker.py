@@ -24,7 +24,7 @@ from churnops.serving.media import ARROW, CSV, JSON, JSON_LINES, PARQUET, Media,
 from churnops.serving.model import Asked, Given, Models, Served, Trial
 from churnops.serving.payloads import Fault
 from churnops.serving.quick import Rows
-from churnops.serving.request import Refusal
+from churnops.serving.request import NO_REASONS_HERE, Refusal
 from churnops.serving.threads import Threads
 from churnops.serving.trial import answered, watched
 
@@ -85,7 +85,7 @@ class Invocations:
         """Customers and scores, in the forms that the request's headers name."""
         served, trial = self._models.current, self._models.trial
         if "reasons" in request.query_params:
-            return _refused(422, "reasons in the query", "POST /v1/score, which tells them")
+            return refusal_response(NO_REASONS_HERE)
         sent = media(request.headers.get("content-type") or JSON)
         if sent.name not in READ or sent.parameters.get("charset", "utf-8") not in {"utf-8", "us-ascii"}:
             said = request.headers["content-type"][:100]

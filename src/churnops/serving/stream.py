@@ -23,7 +23,7 @@ from churnops.serving.frames import MAX_BATCH_ROWS, StreamRefused
 from churnops.serving.media import ARROW, media
 from churnops.serving.model import Models, Served, checked, refused
 from churnops.serving.payloads import Fault, Faults
-from churnops.serving.request import Refusal
+from churnops.serving.request import NO_REASONS_HERE, Refusal
 
 if TYPE_CHECKING:
     import pyarrow as pa  # at run time where a stream comes
@@ -61,6 +61,8 @@ def stream_routes(models: Models) -> APIRouter:
     )
     async def score_stream(request: Request) -> Response:
         """Score an Arrow IPC stream of any length, a batch at a time; scores come as they are made."""
+        if "reasons" in request.query_params:
+            return refusal_response(NO_REASONS_HERE)
         if media(request.headers.get("content-type", "")).name != ARROW:
             wrong = Fault(problem="content-type is not that of an Arrow stream", expected=ARROW)
             return refusal_response(Refusal(415, (wrong,)))

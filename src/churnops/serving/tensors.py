@@ -190,8 +190,8 @@ def _misfits(datatype: str, values: list[Any]) -> list[int]:
 def _numbers(values: np.ndarray | list[float | None]) -> np.ndarray:
     """In 32 bits; what is too large becomes infinite, and a fault."""
     wide_N = values if isinstance(values, np.ndarray) else np.array([*map(_number, values)])
-    with np.errstate(over="ignore"):
-        return wide_N.astype(np.float32)
+    with np.errstate(over="ignore"):  # by way of 64 bits, as in JSON, where whole numbers are rounded twice
+        return wide_N.astype(np.float64).astype(np.float32)
 
 
 def _number(value: float | None) -> float:
