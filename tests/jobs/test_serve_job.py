@@ -16,7 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from churnops.bundle.bundle import write_bundle
 from churnops.errors import BundleError, ConfigError
-from churnops.jobs.serve import Shield, _app_in, serve
+from churnops.jobs.serve import Followed, Shield, _app_in, serve
 
 _SERVE = """
 import sys
@@ -120,9 +120,10 @@ def test_a_worker_that_is_replaced_serves_what_the_others_serve(folder, tiny_bun
     assert server.returncode == 0
 
 
-def test_a_worker_that_cannot_load_its_bundle_does_not_end_the_others(tmp_path):
+def test_a_worker_that_cannot_have_a_model_does_not_end_the_others(tmp_path):
+    nowhere = Followed("nobody", "champion", f"sqlite:///{tmp_path}/none.db", tmp_path)
     with pytest.raises(SystemExit) as ended:
-        _app_in(tmp_path, Shield(), tmp_path)
+        _app_in(nowhere, Shield(), tmp_path)
     assert ended.value.code not in {0, STARTUP_FAILURE}
 
 
@@ -148,8 +149,8 @@ def test_what_is_being_answered_at_the_end_is_answered(folder, tiny_bundle):
 
 def test_the_server_imports_nothing_heavy(folder):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom churnops.jobs import serve\n"
-        "serve._app_in(Path(sys.argv[1]), serve.Shield(), Path(sys.argv[1]).parent)\n"
+        "import sys\nfrom pathlib import Path\nfrom churnops.jobs import serve\nfolder = Path(sys.argv[1])\n"
+        "serve._app_in(serve.read_bundle(folder), serve.Shield(), folder.parent)\n"
         "print(*sorted(set(sys.argv[2:]) & sys.modules.keys()))"
     )
     heavy = ["torch", "tensorflow", "keras", "pyspark", "duckdb", "mlflow", "pandas", "pyarrow"]

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from churnops import log
-from churnops.bundle.bundle import read_bundle, write_bundle
+from churnops.bundle.bundle import Bundle, read_bundle
 from churnops.errors import ChurnopsError, ConfigError
 from churnops.jobs.steps.apart import when_parent_ends
 from churnops.serving.app import PATHS, create_app
@@ -86,12 +86,10 @@ def serve(
                 signal.signal(signal.SIGHUP, _told_to_end)
             uvicorn.Server(config).run(sockets=[listener])
         else:
-            shared = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churnops-serve-")))
-            (counts := shared / "counts").mkdir()
-            if isinstance(source, Path):  # a worker that is replaced must have what the others have
-                source = write_bundle(models.current.bundle, shared / "bundle")
-                shield = replace(shield, protection=shield.protection.model_copy(update={"signed_by": ""}))
-            config = _config(partial(_app_in, source, shield, counts), shield, workers)
+            counts = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churnops-metrics-")))
+            # Whatever becomes of the folder, a worker that is replaced has what the others have.
+            same = replace(models.current.bundle) if isinstance(source, Path) else source  # without sessions
+            config = _config(partial(_app_in, same, shield, counts), shield, workers)
             Multiprocess(config, sockets=[listener]).run()
 
 
@@ -121,12 +119,14 @@ def _config(factory: Callable[[], ASGIApp], shield: Shield, workers: int = 1) ->
     )
 
 
-def _models_of(source: Path | Followed, shield: Shield, meter: Meter | None) -> Models:
+def _models_of(source: Path | Bundle | Followed, shield: Shield, meter: Meter | None) -> Models:
     """The models of the process whose scores `meter` counts; None: of one that only sees whether it can."""
     read = partial(read_bundle, signed_by=shield.protection.signed_by)
     note: Note = meter.scored if meter else unheard
     if isinstance(source, Path):
-        return Models(Served(read(source), note=note))
+        source = read(source)
+    if isinstance(source, Bundle):
+        return Models(Served(source, note=note))
     cache = Cache(source.folder, read, lambda bundle, names: Served(bundle, names=names, note=note))
     follower = Follower(source.name, source.alias, registry_at(source.tracking_uri), cache)
     if meter:
@@ -136,7 +136,7 @@ def _models_of(source: Path | Followed, shield: Shield, meter: Meter | None) -> 
     return follower.models
 
 
-def _app_in(source: Path | Followed, shield: Shield, counts: Path) -> ASGIApp:
+def _app_in(source: Bundle | Followed, shield: Shield, counts: Path) -> ASGIApp:
     """What a worker calls when it starts."""
     # Nobody would replace this worker, nor end it, and it would hold the port.
     when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
