@@ -15,6 +15,8 @@ from served import ARROW, arrow
 
 from churnops.serving.app import create_app
 from churnops.serving.model import Models, Served
+from churnops.serving.payloads import ID
+from churnops.serving.request import SHOWN_FAULTS
 
 _TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(',"\n\r;\\ '), max_size=6)
 _NUMBERS = st.floats(-1e6, 1e6) | st.integers(-(10**6), 10**6) | st.booleans()
@@ -64,9 +66,9 @@ def _csv(customers, *, has_header):
     return text.getvalue().encode()
 
 
-def _parquet(customers):
+def _parquet(table):
     sink = io.BytesIO()
-    pq.write_table(_table(customers), sink)
+    pq.write_table(table, sink)
     return sink.getvalue()
 
 
@@ -77,7 +79,7 @@ _FORMS = {
     "lines": ("application/jsonlines", lambda rows: b"\n".join(json.dumps(row).encode() for row in rows)),
     "CSV": ("text/csv", lambda rows: _csv(rows, has_header=False)),
     "CSV with a header": ("text/csv; header=present", lambda rows: _csv(rows, has_header=True)),
-    "Parquet": ("application/x-parquet", _parquet),
+    "Parquet": ("application/x-parquet", lambda rows: _parquet(_table(rows))),
     "Arrow": (ARROW, lambda rows: arrow(_table(rows), 7)),
 }
 
@@ -106,6 +108,30 @@ def test_a_customer_has_one_score_in_every_form(client, customers):
         "/v1/score/stream", content=arrow(_table(customers), 7), headers={"content-type": ARROW}
     )
     assert _said(stream) == expected
+
+
+@pytest.mark.parametrize("form", ["a list", "ours", "instances", "lines", "Parquet", "Arrow", "stream"])
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int8(), pa.string())])
+def test_an_empty_id_is_refused_in_the_same_words_in_every_form_but_csv(client, form, kind):
+    """In CSV an empty cell is no id, which is allowed."""
+    customers = [{"tenure months": 1, '1st "plan"': "pro", "customer_id": one} for one in ("a", None, "")]
+    ids = pa.array(["a", None, ""]).cast(kind)
+    table = pa.Table.from_pylist(customers).set_column(2, "customer_id", ids)
+    tables = {"Parquet": _parquet, "Arrow": arrow, "stream": arrow}
+    kind, written = _FORMS.get(form, (ARROW, None))
+    content = tables[form](table) if form in tables else written(customers)
+    path = "/v1/score/stream" if form == "stream" else "/invocations"
+    answer = client.post(path, content=content, headers={"content-type": kind})
+    assert answer.status_code == 422
+    said = {"row": 2, "column": "customer_id", "problem": "empty text", "expected": ID}
+    assert answer.json()["faults"] == [said]
+
+
+def test_of_many_refused_ids_it_is_said_that_there_are_more(client):
+    n = SHOWN_FAULTS + 1
+    table = pa.table({"customer_id": [""] * n, "tenure months": [1] * n, '1st "plan"': ["pro"] * n})
+    answer = client.post("/invocations", content=arrow(table), headers={"content-type": ARROW})
+    assert answer.json()["faults"][-1]["problem"] == "and more faults"
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/csv", "application/jsonlines", ARROW])

@@ -19,7 +19,7 @@ from churnops.serving.columns import (
     PIECE_ROWS,
     TOO_MANY,
     Parts,
-    long_id,
+    refused_id,
     refused_names,
     refused_values,
 )
@@ -151,7 +151,7 @@ def rows_of(bundle: Bundle, batch: pa.RecordBatch) -> Rows | Refusal:
     has_ids = "customer_id" in batch.schema.names
     ids: Sequence[str | int | None] = _Ids(batch["customer_id"]) if has_ids else [None] * batch.num_rows
     rows = Rows(numeric_matrix(bundle.numeric, batch), category_NC, ids, (*others,))
-    faults = _long_ids(batch["customer_id"]) if has_ids else []
+    faults = _refused_ids(batch["customer_id"]) if has_ids else []
     return refused_values(bundle, rows, faults) or rows
 
 
@@ -258,17 +258,16 @@ def _read(bundle: Bundle, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
     return rows
 
 
-def _long_ids(ids: pa.Array) -> list[Fault]:
+def _refused_ids(ids: pa.Array) -> list[Fault]:
     if pa.types.is_dictionary(ids.type):
         lengths = pc.utf8_length(ids.dictionary.cast(pa.large_string())).take(ids.indices)
     elif pa.types.is_integer(ids.type):
         return []
     else:  # there is no such function of views
         lengths = pc.utf8_length(ids.cast(pa.string()) if pa.types.is_string_view(ids.type) else ids)
-    if (pc.max(lengths).as_py() or 0) <= MAX_ID_CHARACTERS:
-        return []
-    rows = pc.indices_nonzero(pc.greater(lengths, MAX_ID_CHARACTERS))[:SHOWN_FAULTS].to_pylist()
-    return [long_id(row, lengths[row].as_py()) for row in rows]
+    wrong = pc.or_(pc.equal(lengths, 0), pc.greater(lengths, MAX_ID_CHARACTERS))
+    rows = pc.indices_nonzero(wrong)[: SHOWN_FAULTS + 1].to_pylist()
+    return [refused_id(row, lengths[row].as_py()) for row in rows]
 
 
 def _no_more(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

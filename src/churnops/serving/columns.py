@@ -75,9 +75,10 @@ def missing(column: InputColumn, row: int | None = None) -> Fault:
     return Fault(row=row, column=column.name, problem=problem, expected=expected(column))
 
 
-def long_id(row: int, n: int) -> Fault:
-    """The fault of an id of `n` characters, which are too many."""
-    return Fault(row=row, column="customer_id", problem=f"text of {n} characters", expected=ID)
+def refused_id(row: int, n: int) -> Fault:
+    """The fault of an id of `n` characters, which are too many, or none."""
+    problem = f"text of {n} characters" if n else "empty text"
+    return Fault(row=row, column="customer_id", problem=problem, expected=ID)
 
 
 def scored(served: Served, rows: Rows) -> Parts | Refusal:

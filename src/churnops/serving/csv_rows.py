@@ -15,8 +15,8 @@ from churnops.serving.columns import (
     MAX_ROWS,
     NOBODY,
     TOO_MANY,
-    long_id,
     misread,
+    refused_id,
     refused_names,
     refused_values,
 )
@@ -103,7 +103,8 @@ def _rows(bundle: Bundle, names: Sequence[str], cells: list[list[str]]) -> Rows 
         if column.name in columns:
             category_NC[:, j] = bundle.categories.numbers(columns[column.name], others)
     ids = [one or None for one in columns.get("customer_id", [""] * len(cells))]
-    wrong += [long_id(row, len(one)) for row, one in enumerate(ids) if one and len(one) > MAX_ID_CHARACTERS]
+    long = [(row, len(one)) for row, one in enumerate(ids) if one and len(one) > MAX_ID_CHARACTERS]
+    wrong += [refused_id(row, n) for row, n in long]
     rows = Rows(numeric_NF, category_NC, ids, (*others,))
     return refused_values(bundle, rows, wrong) or rows
 
