@@ -188,8 +188,9 @@ def _first_column(**change):
         ("model_sha256", {"model_sha256": "../model"}),
         ("inputs.0.name", {"inputs": _first_column(name="x" * 10**6)}),
         ("inputs.0.minimum", {"inputs": _first_column(minimum=-1e39)}),
-        ("inputs.0: .* is no range", {"inputs": _first_column(maximum=-1.0)}),
-        ("inputs.0: .* is no range", {"inputs": _first_column(maximum=None)}),
+        ("inputs.0: from .* is no range", {"inputs": _first_column(maximum=-1.0)}),
+        ("inputs.0: from .* is no range", {"inputs": _first_column(maximum=None)}),
+        ("file: columns named twice", {"inputs": 2 * [COLUMNS[0].model_dump(mode="json")]}),
         ("smoke.0.score", {"smoke": [{"values": {}, "score": 1.5}]}),
         ("reasons.rows", {"reasons": {"sha256": "0" * 64, "base_score": 0.5, "rows": 0}}),
         ("reasons.rows", {"reasons": {"sha256": "0" * 64, "base_score": 0.5, "rows": -5}}),
@@ -205,6 +206,12 @@ def test_a_manifest_beyond_its_bounds_is_refused_by_its_field_though_its_hash_is
     path.write_text(json.dumps({"content_hash": content_hash, **recorded}))
     with pytest.raises(BundleError, match=rf"manifest\.json: not a manifest of this version: {field}"):
         read_bundle(folder)
+
+
+@pytest.mark.parametrize("signed_by", ["", "a key"])
+def test_a_folder_that_is_not_there_is_said_so(tmp_path, signed_by):
+    with pytest.raises(BundleError, match="nowhere: there is no such folder"):
+        read_bundle(tmp_path / "nowhere", signed_by=signed_by)
 
 
 @given(content=st.binary(max_size=40))

@@ -19,6 +19,7 @@ from churnops.bundle.categories import Categories, category_text
 from churnops.bundle.graph import check_stands_alone
 from churnops.bundle.manifest import InputColumn, Manifest
 from churnops.bundle.signature import check_signature
+from churnops.config import faults
 from churnops.errors import BundleError
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ def read_bundle(folder: Path, *, signed_by: str = "") -> Bundle:
 
     `signed_by` is the public key (PEM) of whom it must be signed by; empty: it need not be.
     """
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: there is no such folder")
     if signed_by:
         check_signature(folder / MANIFEST_FILE, signed_by)
     manifest = _read_manifest(folder / MANIFEST_FILE)
@@ -259,8 +262,7 @@ def _read_manifest(path: Path) -> Manifest:
         manifest = Manifest.model_validate(recorded)
         unaltered = content_hash == manifest.content_hash
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise BundleError(f"{path}: not a manifest of this version: {'; '.join(faults)}") from error
+        raise BundleError(f"{path}: not a manifest of this version: {'; '.join(faults(error))}") from error
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: is not JSON: {error}") from error
     if not unaltered:
