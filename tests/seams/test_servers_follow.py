@@ -690,8 +690,10 @@ def test_a_shadow_that_cannot_score_is_counted(place):
 
 
 def test_what_cannot_be_tried_is_said(place):
-    with pytest.raises(RegistryError, match="nothing is tried"):
+    with pytest.raises(RegistryError, match=r"nothing is tried .*: churnops canary start nobody"):
         trials.status("nobody", place.settings)
+    with pytest.raises(RegistryError, match=r"nothing is tried .*: churnops shadow start nobody"):
+        trials.report("nobody", place.settings)
     version = place.register()
     place.promote(version)
     with pytest.raises(RegistryError, match="has no challenger"):

@@ -78,11 +78,14 @@ def end_of(versions: Collection[int], name: str, settings: Settings, *, at: dt.d
             _order(name, ended, settings, at=at, actor=actor)
 
 
-def status(name: str, settings: Settings) -> tuple[Plan, str]:
-    """The last trial that was ordered, and why it was stopped; raises RegistryError where there is none."""
+def status(name: str, settings: Settings, *, kind: str = "canary") -> tuple[Plan, str]:
+    """The last trial that was ordered, and why it was stopped.
+
+    Raises RegistryError where there is none, saying how one of that `kind` begins.
+    """
     plan = plan_of(read_orders(settings.mlflow_uri).standing(name).tags.get(TAG, ""))
     if plan is None:
-        raise RegistryError(f"nothing is tried beside the champion of {name}: churnops canary start {name}")
+        raise RegistryError(f"nothing is tried beside the champion of {name}: churnops {kind} start {name}")
     return plan, _why_stopped(name, plan, settings)
 
 
@@ -93,10 +96,11 @@ def report(name: str, settings: Settings) -> tuple[Plan, Differences]:
 
 
 def _last(name: str, settings: Settings, *, shadow: bool) -> Plan:
-    plan, stopped = status(name, settings)
+    kind = "shadow" if shadow else "canary"
+    plan, stopped = status(name, settings, kind=kind)
     if plan.shadow != shadow:
         last = f"the last trial of {name} was a {plan.kind}" if stopped else f"a {_going_on(name, plan)}"
-        raise RegistryError(f"there is no {'shadow' if shadow else 'canary'}: {last}")
+        raise RegistryError(f"there is no {kind}: {last}")
     return plan
 
 
