@@ -161,6 +161,13 @@ def test_serve_wants_a_name_or_a_bundle(monkeypatch, capsys, words):
     assert "--bundle" in told
 
 
+def test_a_canary_is_a_version_or_a_variant(monkeypatch, capsys):
+    code, _, told = call(monkeypatch, capsys, "canary", "start", "x", "--variant", "v7", "--version", "3")
+
+    assert code == 2
+    assert "not both" in told
+
+
 def test_a_place_that_cannot_be_written_is_named(monkeypatch, capsys, tmp_path):
     (tmp_path / "file").write_text("")
 

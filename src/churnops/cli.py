@@ -441,6 +441,8 @@ def canary_start(
     name: RegisteredName, version: Tried = None, share: Share = 0.05, variant: VariantName = ""
 ) -> None:
     """Begin, with a share of the customers, the same as long as it lasts."""
+    if variant and version is not None:
+        raise typer.BadParameter("--variant is of an endpoint, --version of our own servers: not both")
     if variant:
         _share_endpoint(name, variant, share)
     else:
