@@ -13,7 +13,7 @@ from churnops.errors import BundleError, RegistryError
 from churnops.registry.aliases import (
     Version,
     champion,
-    fetch_bundle,
+    fetched_bundle,
     find_version,
     make_challenger,
     make_champion,
@@ -99,22 +99,18 @@ def test_a_version_somebody_else_registered_is_refused(tracking_uri: str, versio
 
 
 def test_a_fetched_bundle_is_the_registered_one(settings: Settings, versions: list[Version]) -> None:
-    for version in (*versions, *versions):
-        folder = fetch_bundle(settings, version)
-        assert folder == settings.data_dir / "champions" / version.model_version
-        assert read_bundle(folder).manifest.content_hash == version.content_hash
-    assert {path.name for path in folder.parent.iterdir()} == {version.model_version for version in versions}
+    for version in versions:
+        with fetched_bundle(settings.mlflow_uri, version) as folder:
+            assert read_bundle(folder).manifest.content_hash == version.content_hash
+        assert not folder.exists()
 
 
-def test_a_fetched_bundle_lies_where_it_says_itself_and_not_where_a_tag_says(
-    settings: Settings, versions: list[Version]
-) -> None:
-    victim = settings.data_dir / "victim"
-    victim.mkdir()
-    (victim / "mine").touch()
-    folder = fetch_bundle(settings, replace(versions[0], model_version="../victim"))
-    assert folder == settings.data_dir / "champions" / versions[0].model_version
-    assert (victim / "mine").exists()
+def test_a_fetched_bundle_lies_nowhere_that_a_tag_says(settings: Settings, versions: list[Version]) -> None:
+    before = sorted(settings.data_dir.rglob("*"))
+    for path in ("../victim", str(settings.data_dir)):
+        with fetched_bundle(settings.mlflow_uri, replace(versions[0], model_version=path)) as folder:
+            assert not folder.is_relative_to(settings.data_dir)
+    assert sorted(settings.data_dir.rglob("*")) == before
 
 
 def stored(version: Version, settings: Settings) -> Path:
@@ -125,20 +121,24 @@ def test_a_bundle_swapped_in_the_store_is_refused(
     settings: Settings, versions: list[Version], tmp_path: Path
 ) -> None:
     old, new = versions
-    served = fetch_bundle(settings, old)
     stored(old, settings).rename(tmp_path / "away")
     stored(new, settings).rename(stored(old, settings))
-    with pytest.raises(BundleError, match=f"not {old.model_version}"):
-        fetch_bundle(settings, old)
-    assert read_bundle(served).manifest.content_hash == old.content_hash
+    with (
+        pytest.raises(BundleError, match=f"not {old.model_version}"),
+        fetched_bundle(settings.mlflow_uri, old),
+    ):
+        pytest.fail("it was fetched")
 
 
 def test_a_bundle_gone_from_the_store_is_an_error(
     settings: Settings, versions: list[Version], tmp_path: Path
 ) -> None:
     stored(versions[0], settings).rename(tmp_path / "away")
-    with pytest.raises(RegistryError, match="bundle"):
-        fetch_bundle(settings, versions[0])
+    with (
+        pytest.raises(RegistryError, match="bundle"),
+        fetched_bundle(settings.mlflow_uri, versions[0]),
+    ):
+        pytest.fail("it was fetched")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"candidate": "torch", "parity": "small"}', '{"unknown": 1}'])

@@ -20,7 +20,7 @@ from churnops.errors import RegistryError
 from churnops.jobs import trials
 from churnops.jobs.promote import Decision, promote
 from churnops.jobs.rollback import roll_back
-from churnops.registry.aliases import champion, fetch_bundle, make_champion
+from churnops.registry.aliases import champion, fetched_bundle, make_champion
 from churnops.registry.promotion import Gates
 from churnops.registry.tracking import CandidateRun, record
 from churnops.serving.cache import Cache
@@ -99,8 +99,8 @@ def test_a_server_keeps_what_a_database_keeps(
     assert decision == Decision(promoted=True, reasons=(), champion_version=1)
     serving = champion(server, tmp_path.name)
     assert serving == recorded.version
-    bundle = read_bundle(fetch_bundle(settings, serving))
-    assert bundle == read_bundle(comparison.bundle)
+    with fetched_bundle(server, serving) as folder:
+        assert read_bundle(folder) == read_bundle(comparison.bundle)
     assert champion(server, "nobody") is None
     assert capfd.readouterr() == ("", "")
 

@@ -1,6 +1,7 @@
 """What is decided in the registry is what servers answer with, and nobody who asks notices the change."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -249,6 +250,19 @@ def test_a_champion_is_found_by_its_name_without_mlflow(place):
     folder, heavy = done.stdout.split("\n")[:2]
     assert heavy == ""
     assert read_bundle(Path(folder)).manifest.content_hash == version.content_hash
+
+
+def test_bundles_of_champions_of_long_ago_make_room(place):
+    old, new = place.register(), place.register(steeper(2))
+    place.promote(old)
+    first = bundle_folder(place.settings, place.name, None)
+    before = [first, *(first.with_name(str(n)) for n in range(6))]
+    for n, folder in enumerate(before):
+        folder.mkdir(exist_ok=True)
+        os.utime(folder, (n, n))
+    place.promote(new)
+    fetched = bundle_folder(place.settings, place.name, None)
+    assert {*first.parent.iterdir()} == {*before[3:], fetched}
 
 
 def test_a_damaged_cache_is_fetched_again(place):

@@ -20,9 +20,11 @@ def bundle_folder(settings: Settings, name: str, chosen: str | None) -> Path:
     if chosen is not None:
         bundles = settings.data_dir / "bundles"
         return bundles / mirror(chosen, bundles) if is_remote(chosen) else Path(chosen)
-    registry, cache = registry_at(settings.mlflow_uri), Cache(settings.data_dir / "champions")
+    registry = registry_at(settings.mlflow_uri)
     champion = _champion(name, registry, settings)
+    cache = Cache(settings.data_dir / "champions" / name)
     cache.bundle(champion, registry)
+    cache.make_room(champion.content_hash)
     return cache.folder_of(champion.content_hash)
 
 

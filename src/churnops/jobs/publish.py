@@ -15,7 +15,7 @@ from churnops.cloud.s3 import put
 from churnops.cloud.settings import SageMaker
 from churnops.config import Settings
 from churnops.errors import ConfigError, RegistryError
-from churnops.registry.aliases import Version, fetch_bundle, find_version, holders
+from churnops.registry.aliases import Version, fetched_bundle, find_version, holders
 from churnops.registry.names import CHALLENGER, CHAMPION
 
 
@@ -37,10 +37,10 @@ def publish(name: str, number: int | None, cloud: SageMaker, settings: Settings,
     CloudError.
     """
     version = _version(name, number, settings)
-    folder = fetch_bundle(settings, version)
-    package = _package(version, read_bundle(folder), cloud)
-    put(_packed(folder), package.model, aws, kms_key=cloud.kms_key)
-    put((folder / MANIFEST_FILE).read_bytes(), package.manifest, aws, kms_key=cloud.kms_key)
+    with fetched_bundle(settings.mlflow_uri, version) as folder:
+        package = _package(version, read_bundle(folder), cloud)
+        put(_packed(folder), package.model, aws, kms_key=cloud.kms_key)
+        put((folder / MANIFEST_FILE).read_bytes(), package.manifest, aws, kms_key=cloud.kms_key)
     known = published(package.group, name, aws)
     if package.content_hash not in known:
         make_package(package, cloud, aws)
@@ -57,7 +57,8 @@ def publish(name: str, number: int | None, cloud: SageMaker, settings: Settings,
 def request(name: str, number: int | None, cloud: SageMaker, settings: Settings) -> dict[str, Any]:
     """What SageMaker would be asked for; nothing is uploaded and nobody asked."""
     version = _version(name, number, settings)
-    return package_request(_package(version, read_bundle(fetch_bundle(settings, version)), cloud), cloud)
+    with fetched_bundle(settings.mlflow_uri, version) as folder:
+        return package_request(_package(version, read_bundle(folder), cloud), cloud)
 
 
 def _version(name: str, number: int | None, settings: Settings) -> Version:

@@ -1,7 +1,8 @@
 """Model versions and the two aliases: `champion` is served, `challenger` was proposed and refused."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from pydantic import ValidationError
 
-from churnops.bundle.bundle import read_bundle, write_bundle
+from churnops.bundle.bundle import read_bundle
 from churnops.bundle.manifest import Manifest
-from churnops.config import Settings
 from churnops.errors import BundleError, RegistryError
 from churnops.registry import artifacts
 from churnops.registry.client import connect
@@ -82,23 +82,19 @@ def find_version(uri: str, name: str, number: int) -> Version:
         return _version(client.get_model_version(name, str(number)))
 
 
-def fetch_bundle(settings: Settings, version: Version) -> Path:
-    """Download a champion's bundle to its folder in the data folder, replacing what stood there.
+@contextmanager
+def fetched_bundle(uri: str, version: Version) -> Iterator[Path]:
+    """A version's bundle in a folder that is there until the block ends, from any store that MLflow can read.
 
-    Raises BundleError, and leaves the folder alone, when it is not the bundle that was registered.
+    Raises BundleError when it is not the bundle that was registered.
     """
-    champions = settings.data_dir / "champions"
-    champions.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=champions, prefix=".fetching-") as folder,
-        connect(settings.mlflow_uri) as client,
-    ):
-        bundle = read_bundle(artifacts.fetch(client, version.run_id, BUNDLE_FOLDER, Path(folder)))
-    if bundle.manifest.content_hash != version.content_hash:
-        raise BundleError(
-            f"{version.source}: holds {bundle.manifest.model_version}, not {version.model_version}"
-        )
-    return write_bundle(bundle, champions / bundle.manifest.model_version)  # not the tag, which may be a path
+    with tempfile.TemporaryDirectory(prefix="churnops-bundle-") as unnamed:
+        with connect(uri) as client:
+            folder = artifacts.fetch(client, version.run_id, BUNDLE_FOLDER, Path(unnamed))
+        held = read_bundle(folder).manifest
+        if held.content_hash != version.content_hash:
+            raise BundleError(f"{version.source}: holds {held.model_version}, not {version.model_version}")
+        yield folder
 
 
 def record_evidence(client: MlflowClient, version: Version, evidence: Evidence) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from churnops.bundle.bundle import Bundle, read_bundle
@@ -83,10 +84,15 @@ class Cache:
         last = {"content_hash": content_hash, "names": sorted(served.names)}
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self._last, json.dumps(last).encode())
-        there = [one for one in self._bundles.iterdir() if one.name != content_hash]
-        there = [one for one in there if not one.name.startswith(".")]
-        for old in sorted(there, key=lambda one: one.stat().st_mtime)[: 1 - _KEPT_BUNDLES]:
-            shutil.rmtree(old, ignore_errors=True)
+        self.make_room(content_hash)
+
+    def make_room(self, content_hash: str) -> None:
+        """Delete bundles that were fetched long ago, but not that of the hash."""
+        with suppress(OSError):  # another process makes room too: what is left goes next time
+            there = [one for one in self._bundles.iterdir() if one.name != content_hash]
+            there = [one for one in there if not one.name.startswith(".")]
+            for old in sorted(there, key=lambda one: one.stat().st_mtime)[: 1 - _KEPT_BUNDLES]:
+                shutil.rmtree(old, ignore_errors=True)
 
     @property
     def slot(self) -> int:

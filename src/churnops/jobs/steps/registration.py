@@ -20,7 +20,7 @@ from churnops.jobs.steps.equivalence import read_differences
 from churnops.jobs.steps.evaluation import PREDICTIONS, read_figures
 from churnops.jobs.steps.learning import FLAVOUR
 from churnops.jobs.steps.ledger import Done
-from churnops.registry.aliases import champion, fetch_bundle
+from churnops.registry.aliases import champion, fetched_bundle
 from churnops.registry.promotion import Evidence
 from churnops.registry.tracking import CandidateRun, Comparison, Recorded, record
 from churnops.training.candidates import one_column
@@ -116,7 +116,8 @@ def _opponent(
     serving = champion(settings.mlflow_uri, bundle.manifest.name)
     if serving is None or serving.content_hash == bundle.manifest.content_hash:
         return None
-    other = read_bundle(fetch_bundle(settings, serving))
+    with fetched_bundle(settings.mlflow_uri, serving) as folder:
+        other = read_bundle(folder)
     problem = _incomparable(other.manifest, bundle.manifest, steps)
     if problem:
         return Opponent(serving.model_version, None, problem)
