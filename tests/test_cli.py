@@ -119,13 +119,16 @@ def test_help_imports_no_library_of_the_jobs():
         (["features", "nosuch.toml", "--out", "S3://b/x.parquet"], 2, "x.parquet:\n  - is neither a file"),
         (["init", "nosuch.csv", "--yes"], 2, "nosuch.csv"),
         (["report", "empty.toml"], 2, "name: Field required"),
-        (["serve", "nobody"], 3, "nobody has no champion"),
-        (["serve", "nobody"], 3, "runs/nobody/bundle"),
+        (["serve", "nobody"], 3, "nobody has no champion that can be had: nothing was run yet (there is no "),
+        (["serve", "nobody"], 3, "var/mlflow.db)\n"),
+        (["serve", "refused"], 3, "var/mlflow.db); to use the last run's all the same: --bundle "),
+        (["serve", "refused"], 3, "runs/refused/bundle\n"),
         (["promote", "nobody", "1"], 3, "nobody"),
     ],
 )
 def test_a_fault_is_told_in_words_with_its_exit_code(monkeypatch, capsys, tmp_path, words, code, message):
     (tmp_path / "empty.toml").write_text("")
+    (tmp_path / "var/runs/refused/bundle").mkdir(parents=True)
 
     exit_code, _, told = call(monkeypatch, capsys, *words)
 

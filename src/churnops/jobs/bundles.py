@@ -35,8 +35,7 @@ def _champion(name: str, registry: Registry, settings: Settings) -> Registered:
     except RegistryError as error:
         number, why = None, str(error)
     if number is None:
-        raise RegistryError(
-            f"{name} has no champion that can be had: {why}; to use the last run's all the same: "
-            f"--bundle {run_folder(settings, name) / 'bundle'}"
-        )
+        last = run_folder(settings, name) / "bundle"
+        hint = f"; to use the last run's all the same: --bundle {last}" if last.is_dir() else ""
+        raise RegistryError(f"{name} has no champion that can be had: {why}{hint}")
     return registry.version(name, number)

@@ -249,9 +249,12 @@ class _Database:
     def _open(self) -> Iterator[sqlite3.Connection]:
         address = f"file:{urllib.parse.quote(str(self._path))}?mode=ro"
         try:
+            self._path.stat()
             with closing(sqlite3.connect(address, uri=True, timeout=_SECONDS)) as database:
                 yield database
-        except (sqlite3.Error, msgspec.MsgspecError) as error:
+        except FileNotFoundError:
+            raise RegistryError(f"nothing was run yet (there is no registry {self._path})") from None
+        except (OSError, sqlite3.Error, msgspec.MsgspecError) as error:
             raise RegistryError(f"registry {self._path}: {error}") from error
 
 
