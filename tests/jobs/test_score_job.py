@@ -81,7 +81,9 @@ def test_features_that_say_nothing_today_are_there_for_a_model_that_takes_them(s
     [
         (["recency_days", "customer_age"], {}, "takes customer_age, and shop has no such feature"),
         (["recency_days"], {"feature_hash": "of old"}, "computed otherwise than today"),
-        (["recency_days"], {"config_version": 2}, "answers for shop version 2"),
+        (["recency_days"], {"config_version": 2}, r"another meaning of shop: version was 2 and is 1\. "),
+        (["recency_days"], {"active_days": None}, "shop: churn.active_days was not set and is "),
+        (["recency_days"], {"name": "demo"}, "was trained for demo, and the config is shop's: "),
     ],
 )
 def test_a_bundle_that_asks_for_something_else_is_refused_before_any_work(

@@ -99,13 +99,22 @@ def _with_customers(request: Request) -> DataConfig:
 
 
 def _same_question(manifest: Manifest, config: DataConfig) -> None:
-    churn = (config.churn.horizon_days, config.churn.active_days) if config.churn else (None, None)
-    asked = (config.name, config.version, *churn)
-    if asked != (manifest.name, manifest.config_version, manifest.horizon_days, manifest.active_days):
+    if manifest.name != config.name:
         raise BundleError(
-            f"{manifest.model_version} answers for {manifest.name} version {manifest.config_version}, "
-            f"horizon {manifest.horizon_days}, look-back {manifest.active_days}; the config is {config.name} "
-            f"version {config.version}, horizon {churn[0]}, look-back {churn[1]}: run it again"
+            f"{manifest.model_version} was trained for {manifest.name}, and the config is {config.name}'s: "
+            f"score with a bundle of {config.name}, or name the config of {manifest.name}"
+        )
+    churn = (config.churn.horizon_days, config.churn.active_days) if config.churn else (None, None)
+    trained = (manifest.config_version, manifest.horizon_days, manifest.active_days)
+    names = ("version", "churn.horizon_days", "churn.active_days")
+    said = zip(names, trained, (config.version, *churn), strict=True)
+    apart = [
+        f"{name} was {was or 'not set'} and is {now or 'not set'}" for name, was, now in said if was != now
+    ]
+    if apart:
+        raise BundleError(
+            f"{manifest.model_version} was trained for another meaning of {config.name}: {', '.join(apart)}. "
+            f"`churnops run` with this config makes a bundle for it"
         )
 
 
