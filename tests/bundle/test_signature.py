@@ -1,6 +1,9 @@
 """A bundle that must be signed is loaded only when it is, by the right hand."""
 
+from pathlib import Path
+
 import pytest
+from builders import rewrite_manifest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -63,6 +66,28 @@ def test_a_signature_is_of_one_bundle(folder, key_file):
     manifest.write_bytes(manifest.read_bytes() + b" ")
     with pytest.raises(BundleError, match="trusts"):
         read_bundle(folder, signed_by=_public(OURS))
+
+
+def test_a_signature_that_cannot_be_read_is_named(folder):
+    (folder / SIGNATURE_FILE).mkdir()
+    with pytest.raises(BundleError, match=r"manifest\.sig cannot be read: Is a directory"):
+        read_bundle(folder, signed_by=_public(OURS))
+
+
+def test_a_manifest_that_is_replaced_after_its_signature_was_checked_is_not_read(
+    folder, key_file, tiny_bundle, monkeypatch
+):
+    sign(folder / MANIFEST_FILE, key_file)
+    read = Path.read_bytes
+
+    def then_replaced(path):
+        content = read(path)
+        if path.name == MANIFEST_FILE:
+            rewrite_manifest(folder, threshold=0.125)
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", then_replaced)
+    assert read_bundle(folder, signed_by=_public(OURS)) == tiny_bundle
 
 
 @pytest.mark.parametrize("content", [b"", b"secret", _private(ec.generate_private_key(ec.SECP256R1()))])

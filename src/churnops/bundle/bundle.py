@@ -158,9 +158,11 @@ def read_bundle(folder: Path, *, signed_by: str = "") -> Bundle:
     """
     if not folder.is_dir():
         raise BundleError(f"{folder}: there is no such folder")
+    path = folder / MANIFEST_FILE
+    content = _read(path)  # once: what is parsed is what was signed, whoever writes the folder meanwhile
     if signed_by:
-        check_signature(folder / MANIFEST_FILE, signed_by)
-    manifest = _read_manifest(folder / MANIFEST_FILE)
+        check_signature(path, content, signed_by)
+    manifest = _read_manifest(path, content)
     model = _described(folder / MODEL_FILE, manifest.model_sha256)
     reasons = _described(folder / REASONS_FILE, manifest.reasons.sha256) if manifest.reasons else None
     for graph, name in ((model, MODEL_FILE), (reasons, REASONS_FILE)):
@@ -252,8 +254,7 @@ def _read(path: Path) -> bytes:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _read_manifest(path: Path) -> Manifest:
-    content = _read(path)
+def _read_manifest(path: Path, content: bytes) -> Manifest:
     try:
         recorded = json.loads(content, object_pairs_hook=_distinct)
         if not isinstance(recorded, dict):

@@ -48,8 +48,8 @@ def read_public_key(pem: str) -> "Ed25519PublicKey":
     raise ValueError("is no Ed25519 public key in PEM, as `openssl pkey -pubout` writes it")
 
 
-def check_signature(manifest: Path, public_key: str) -> None:
-    """Raise BundleError unless the owner of `public_key` (PEM) signed `manifest`."""
+def check_signature(manifest: Path, content: bytes, public_key: str) -> None:
+    """Raise BundleError unless the owner of `public_key` (PEM) signed `content`, which `manifest` held."""
     from cryptography.exceptions import InvalidSignature
 
     try:
@@ -58,8 +58,10 @@ def check_signature(manifest: Path, public_key: str) -> None:
         raise ConfigError("signed_by", [str(error)]) from None
     try:
         signature = base64.b64decode(manifest.with_name(SIGNATURE_FILE).read_bytes(), validate=False)
-        key.verify(signature, manifest.read_bytes())
+        key.verify(signature, content)
     except FileNotFoundError:
         raise BundleError(f"{manifest.parent}: is not signed; `churnops sign` signs it") from None
+    except OSError as error:
+        raise BundleError(f"{manifest.parent}: {SIGNATURE_FILE} cannot be read: {error.strerror}") from error
     except (InvalidSignature, binascii.Error):
         raise BundleError(f"{manifest.parent}: is not signed by whom this server trusts") from None
