@@ -3,16 +3,15 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from http.client import HTTPResponse
 from math import ceil
 from typing import Any
-from urllib.request import HTTPRedirectHandler, build_opener
 
 import jwt
 import msgspec
 import structlog
 
 from churnops.serving.denied import Denied
+from churnops.serving.fetching import fetched
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
@@ -58,7 +57,7 @@ class IssuerKeys:
     async def _fetch(self) -> None:
         log = structlog.get_logger().bind(url=self._url)
         try:
-            async with asyncio.timeout(_FETCH_SECONDS):  # the thread cannot end headers that trickle in
+            async with asyncio.timeout(_FETCH_SECONDS):  # to find its address may take longer
                 keys = await asyncio.to_thread(_read, self._url)
         except Exception as error:  # noqa: BLE001  # whatever an issuer sends, the log has what is wrong with it
             log.warning("the issuer's keys cannot be read", problem=repr(error))
@@ -72,27 +71,10 @@ class _Shown(msgspec.Struct):
     keys: list[dict[str, Any]]
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        """None: the address was checked, another was not."""
-
-
 def _read(url: str) -> dict[str | None, jwt.PyJWK]:
     until = time.monotonic() + _FETCH_SECONDS
-    with build_opener(_NoRedirect).open(url, timeout=_FETCH_SECONDS) as response:
-        content = _content(response, until)
+    content = b"".join(fetched(url, until=until, most_bytes=_MOST_BYTES))
     return _named(jwt.PyJWKSet(msgspec.json.decode(content, type=_Shown).keys).keys)
-
-
-def _content(response: HTTPResponse, until: float) -> bytes:
-    content = b""
-    while part := response.read1(_MOST_BYTES):  # what has come: the socket's timeout is one for each part
-        content += part
-        if len(content) > _MOST_BYTES:
-            raise ValueError(f"there is no end after {_MOST_BYTES:,} bytes")
-        if time.monotonic() > until:
-            raise TimeoutError(f"there is no end after {_FETCH_SECONDS} seconds")
-    return content
 
 
 def _named(keys: Sequence[jwt.PyJWK]) -> dict[str | None, jwt.PyJWK]:

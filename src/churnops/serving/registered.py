@@ -7,17 +7,16 @@ import base64
 import json
 import os
 import re
-import shutil
 import sqlite3
-import urllib.error
+import time
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from urllib.request import Request
 
 import msgspec
 
@@ -25,10 +24,14 @@ from churnops.bundle.bundle import FILES
 from churnops.bundle.manifest import SHA256
 from churnops.bundle.signature import SIGNATURE_FILE
 from churnops.errors import ConfigError, RegistryError
+from churnops.serving.fetching import Refused, fetched
 from churnops.storage import Storage, is_remote
 from churnops.writing import write_whole
 
 _SECONDS = 5
+_BUNDLE_SECONDS = 60
+_MOST_ANSWER_BYTES = 4 << 20
+_MOST_FILE_BYTES = 256 << 20
 _SQLITE = "sqlite:///"
 _BY_SERVER = "mlflow-artifacts"
 _ARTIFACTS = f"{_BY_SERVER}/artifacts"
@@ -171,12 +174,11 @@ class _Server:
             return
         path = parts.path.strip("/")
         listed = self._asked(_ARTIFACTS, _FilesAnswer, path=path).files
+        until = time.monotonic() + _BUNDLE_SECONDS
         for name in _FETCHED.intersection(Path(file.path).name for file in listed):
-            with (
-                self._answer(f"{_ARTIFACTS}/{urllib.parse.quote(f'{path}/{name}')}") as answer,
-                (to / name).open("wb") as here,
-            ):
-                shutil.copyfileobj(answer, here)
+            request = self._request(f"{_ARTIFACTS}/{urllib.parse.quote(f'{path}/{name}')}")
+            with self._named(), (to / name).open("wb") as here:
+                here.writelines(fetched(request, until=until, most_bytes=_MOST_FILE_BYTES))
 
     def tag(self, name: str, key: str, value: str) -> bool:
         self._told("set-tag", name=name, key=key, value=value)
@@ -187,24 +189,28 @@ class _Server:
         return True
 
     def _told(self, verb: str, **order: str) -> None:
-        with self._answer(f"mlflow/registered-models/{verb}", json.dumps(order).encode()):
-            pass
+        with self._named():
+            self._content(f"mlflow/registered-models/{verb}", json.dumps(order).encode())
 
     def _asked(self, verb: str, kind: type[_Answer], **query: str) -> _Answer:
-        with self._answer(f"{verb}?{urllib.parse.urlencode(query)}") as answer:
-            return msgspec.json.decode(answer.read(), type=kind)
+        with self._named():
+            return msgspec.json.decode(self._content(f"{verb}?{urllib.parse.urlencode(query)}"), type=kind)
+
+    def _content(self, path: str, body: bytes | None = None) -> bytes:
+        until = time.monotonic() + _SECONDS
+        return b"".join(fetched(self._request(path, body), until=until, most_bytes=_MOST_ANSWER_BYTES))
+
+    def _request(self, path: str, body: bytes | None = None) -> Request:
+        return Request(f"{self._base}/api/2.0/{path}", body, self._headers)  # noqa: S310 - http or https
 
     @contextmanager
-    def _answer(self, path: str, body: bytes | None = None) -> Iterator[Any]:
-        address = f"{self._base}/api/2.0/{path}"
-        request = urllib.request.Request(address, body, self._headers)  # noqa: S310 - http or https
+    def _named(self) -> Iterator[None]:
+        """Whatever is wrong with an answer is an error of this registry."""
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-                yield answer
-        except urllib.error.HTTPError as error:
-            said = error.read(1000).decode(errors="replace")
-            kind = _NotThere if "RESOURCE_DOES_NOT_EXIST" in said else RegistryError
-            raise kind(f"{self._base}: status {error.code}: {said}") from error
+            yield
+        except Refused as error:
+            kind = _NotThere if "RESOURCE_DOES_NOT_EXIST" in str(error) else RegistryError
+            raise kind(f"{self._base}: {error}") from error
         except (OSError, HTTPException, ValueError, msgspec.MsgspecError, RecursionError) as error:
             raise RegistryError(f"{self._base}: {error}") from error
 
@@ -277,7 +283,7 @@ def _fetch(source: str, to: Path) -> None:
         raise RegistryError(f"{source}: a server fetches from a folder, S3 or a tracking server only")
     folder = Path(urllib.parse.unquote(parts.path) if parts.scheme else source)
     try:
-        names = _FETCHED.intersection(file.name for file in folder.iterdir())
+        names = _FETCHED.intersection(file.name for file in folder.iterdir() if file.is_file())
         files = {name: (folder / name).read_bytes() for name in names}
     except OSError as error:
         raise RegistryError(f"{folder}: the registry says that a bundle is there: {error}") from error
