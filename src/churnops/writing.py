@@ -1,33 +1,27 @@
 """Files that appear whole, and errors that name them."""
 
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_ABANDONED_SECONDS = 24 * 60 * 60
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write `content` in one step: a reader sees the old file or the new one."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with naming(path, unfinished):
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    with _replacing(path) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def copy_whole(path: Path, to: Path) -> None:
     """Copy the file at `path` in one step: a reader sees the old file or the new one."""
-    unfinished = to.with_name(f".{to.name}.unfinished")
     to.parent.mkdir(parents=True, exist_ok=True)
-    with naming(to, unfinished):
-        try:
-            shutil.copyfile(path, unfinished)
-            unfinished.replace(to)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    with _replacing(to) as unfinished:
+        shutil.copyfile(path, unfinished)
 
 
 def link_or_copy(path: Path, to: Path) -> None:
@@ -41,6 +35,30 @@ def link_or_copy(path: Path, to: Path) -> None:
         except OSError:
             to.unlink(missing_ok=True)  # half of it would keep a full disk full
             raise
+
+
+def abandoned(folder: Path, prefix: str) -> Iterator[Path]:
+    """What has the prefix and was last written a day ago or earlier: whoever wrote it was killed."""
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # another process was quicker
+            if path.name.startswith(prefix) and time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                yield path
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """What becomes `path` when the block ends well; no other writer has its name, in whatever container."""
+    prefix = f".{path.name}.unfinished-"
+    unfinished = path.with_name(prefix + secrets.token_hex(4))
+    with naming(path, unfinished):
+        try:
+            yield unfinished
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    with suppress(OSError):  # what is there of others may not be ours to delete
+        for left in abandoned(path.parent, prefix):
+            left.unlink(missing_ok=True)
 
 
 @contextmanager
