@@ -504,6 +504,20 @@ def test_how_a_test_stands_is_taken_up_after_a_restart(place):
     again.close()
 
 
+@pytest.mark.parametrize(("kept", "why"), [(b"it harms \xff", "it harms \ufffd"), (b"", "stopped")])
+def test_a_canary_stays_stopped_whatever_was_written_of_why(kept, why, place):
+    place.promote(place.register())
+    place.start(place.register(steeper(2)))
+    plan, _ = trials.status(place.name, place.settings)
+    folder = place.settings.data_dir / "serving" / place.name / "canary"
+    folder.mkdir(parents=True)
+    (folder / f"{plan.id}.stopped").write_bytes(kept)
+    server = place.trying()
+    assert server.models.trial is None
+    assert server._told["trial"][1] == why
+    assert server.models.counts["following_failure"] == 0
+
+
 @pytest.mark.parametrize("shadow", [False, True])
 def test_a_trial_goes_on_beside_a_new_champion_that_takes_one_more_column(place, shadow):
     fresh = COLUMNS[1].model_copy(update={"name": "fresh"})

@@ -1,7 +1,6 @@
 """What the serving processes of a machine share: bundles that were fetched, and which was good last."""
 
 import fcntl
-import json
 import os
 import re
 import shutil
@@ -10,19 +9,30 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+import structlog
+
 from churnops.bundle.bundle import Bundle, read_bundle
 from churnops.bundle.manifest import SHA256
 from churnops.errors import BundleError
 from churnops.serving.model import Served
 from churnops.serving.registered import Registered, Registry
-from churnops.writing import write_whole
+from churnops.writing import abandoned, write_whole
 
 _KEPT_BUNDLES = 5
+_FETCHING = ".fetching-"
 
 
 def place_of(data_dir: Path, name: str) -> Path:
     """The cache of the model `name`."""
     return data_dir / "serving" / name
+
+
+class _Last(msgspec.Struct):
+    """The model that was good last."""
+
+    content_hash: str
+    names: list[str]
 
 
 class Cache:
@@ -57,7 +67,7 @@ class Cache:
         except BundleError:  # not here yet, or damaged
             pass
         self._bundles.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._bundles, prefix=".fetching-") as unfinished:
+        with tempfile.TemporaryDirectory(dir=self._bundles, prefix=_FETCHING) as unfinished:
             fetched = Path(unfinished, "bundle")
             fetched.mkdir()
             registry.fetch(registered.source, fetched)
@@ -71,27 +81,31 @@ class Cache:
         return bundle
 
     def last(self) -> Served | None:
-        """The model that was good last; None where there is none."""
+        """The model that was good last; None where there is none, or what was kept is damaged."""
         try:
-            last = json.loads(self._last.read_bytes())
-            return self.make(self._read(self.folder_of(last["content_hash"])), frozenset(last["names"]))
-        except (OSError, ValueError, TypeError, KeyError, BundleError):
+            last = msgspec.json.decode(self._last.read_bytes(), type=_Last)
+            return self.make(self._read(self.folder_of(last.content_hash)), frozenset(last.names))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError, BundleError) as error:
+            structlog.get_logger().warning("the last good model cannot be read", error=str(error))
             return None
 
     def keep(self, served: Served) -> None:
-        """Remember that a model is good, and delete bundles that were fetched long ago."""
+        """Remember that a model is good, and make room."""
         content_hash = served.manifest.content_hash
-        last = {"content_hash": content_hash, "names": sorted(served.names)}
+        last = _Last(content_hash, sorted(served.names))
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self._last, json.dumps(last).encode())
+        write_whole(self._last, msgspec.json.encode(last))
         self.make_room(content_hash)
 
     def make_room(self, content_hash: str) -> None:
-        """Delete bundles that were fetched long ago, but not that of the hash."""
+        """Delete bundles that were fetched long ago, or by halves, but not that of the hash."""
         with suppress(OSError):  # another process makes room too: what is left goes next time
             there = [one for one in self._bundles.iterdir() if one.name != content_hash]
             there = [one for one in there if not one.name.startswith(".")]
-            for old in sorted(there, key=lambda one: one.stat().st_mtime)[: 1 - _KEPT_BUNDLES]:
+            there = sorted(there, key=lambda one: one.stat().st_mtime)[: 1 - _KEPT_BUNDLES]
+            for old in [*there, *abandoned(self._bundles, _FETCHING)]:
                 shutil.rmtree(old, ignore_errors=True)
 
     @property

@@ -1,7 +1,6 @@
 """A challenger that answers a share of the customers, and is stopped where it harms."""
 
 import hashlib
-import json
 import math
 import os
 import time
@@ -9,6 +8,7 @@ from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import structlog
 
@@ -56,8 +56,8 @@ class Canary(RunningTrial):
         # A third of the stake each on errors, latency and scores.
         weights = [1.0, 1.0, *[1 / _SHIFTS] * _SHIFTS]
         self._test = SequentialTest([plan.error_tolerance, plan.slow_tolerance, *shifts], weights)
-        log_wealth_KL = place.wealth()
-        if log_wealth_KL is not None and log_wealth_KL.shape == self._test.log_wealth_KL.shape:
+        log_wealth_KL = place.wealth(self._test.log_wealth_KL.shape)
+        if log_wealth_KL is not None:
             self._test.log_wealth_KL = log_wealth_KL
 
     def answer(self, served: Served, rows: Rows, asked: Asked) -> Scored | None:
@@ -160,7 +160,7 @@ class Place:
     def stopped(self) -> str:
         """Why the canary was stopped; empty where it was not."""
         try:
-            return self._stopped.read_text(encoding="utf-8") or "stopped"
+            return self._stopped.read_text(encoding="utf-8", errors="replace") or "stopped"
         except FileNotFoundError:
             return ""
 
@@ -169,14 +169,26 @@ class Place:
         self._stopped.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self._stopped, why.encode())
 
-    def wealth(self) -> np.ndarray | None:
-        """How the test stood when it was last kept."""
+    def wealth(self, shape: tuple[int, ...]) -> np.ndarray | None:
+        """How the test stood when it was last kept; None where it was not, or what was kept is damaged.
+
+        A fortune that is no number would stay so, and the test could stop nothing any more.
+        """
         try:
-            return np.array(json.loads(self._wealth.read_bytes()), dtype=np.float64)
-        except (OSError, ValueError):
+            log_wealth_KL = np.array(msgspec.json.decode(self._wealth.read_bytes(), type=list[list[float]]))
+            if log_wealth_KL.shape == shape and np.isfinite(log_wealth_KL).all():
+                return log_wealth_KL
+            why = f"not {shape} finite numbers"
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError) as error:
+            why = str(error)
+        structlog.get_logger().warning(
+            "the canary's test begins anew, how it stood cannot be read", error=why
+        )
+        return None
 
     def keep_wealth(self, log_wealth_KL: np.ndarray) -> None:
         """Keep how the test stands."""
         self._wealth.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._wealth, json.dumps(log_wealth_KL.tolist()).encode())
+        write_whole(self._wealth, msgspec.json.encode(log_wealth_KL.tolist()))
