@@ -1,8 +1,13 @@
 """What a shadow leaves behind."""
 
-import pytest
+import resource
 
-from churnops.serving.shadow import Records, summary
+import pytest
+from structlog.testing import capture_logs
+
+from churnops.serving.model import Models, Served
+from churnops.serving.shadow import Records, Shadow, summary
+from churnops.serving.trial import Plan
 
 
 def _line(difference: float, *, flipped: bool = False) -> dict[str, object]:
@@ -42,6 +47,46 @@ def test_a_line_that_was_cut_is_counted_and_takes_no_other_with_it(tmp_path, kee
     path.write_bytes(b"\0\0\0\n[1]\n\xff\n" + path.read_bytes())
     found = summary(tmp_path, "t")
     assert (found.compared, found.unreadable, found.largest) == (3, 4, 0.25)
+
+
+@pytest.fixture
+def full_disk():
+    """Sets how many bytes a file may have; None: any number."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (before[0] if size is None else size, before[1])
+    )
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_a_full_disk_took_is_told_as_left_out(tmp_path, tiny_bundle, full_disk):
+    served = Served(tiny_bundle)
+    path = tmp_path / "t-0.jsonl"
+    plan = Plan(id="t", version=2, share=1.0, shadow=True)
+    shadow = Shadow(plan, served, Models(served), Records(path))
+
+    def seen(*differences: float) -> None:
+        shadow._lines += [_line(one) for one in differences]
+        shadow.keep()
+
+    seen(0.25)
+    full_disk(path.stat().st_size + 10)
+    with capture_logs() as logs:
+        seen(0.25, 0.5)
+        seen(0.5)
+        for _ in range(5):
+            shadow.keep()  # nothing new: nothing to try
+    assert [line["event"] for line in logs] == ["differences are lost"] * 2
+    full_disk(None)
+    seen(-0.25)
+    seen(0.125)
+    found = summary(tmp_path, "t")
+    assert (found.compared, found.dropped, found.unreadable) == (3, 3, 0)
+    full_disk(path.stat().st_size)
+    seen(0.5)
+    full_disk(None)
+    shadow.keep(last=True)
+    assert summary(tmp_path, "t").dropped == 4
 
 
 def test_no_more_than_five_files_are_kept(tmp_path):

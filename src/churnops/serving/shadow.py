@@ -1,10 +1,11 @@
 """A challenger that scores what the champion has answered, and how far the two are apart."""
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 import structlog
@@ -25,6 +26,7 @@ class Shadow(RunningTrial):
         self._records = records
         self._lines: list[dict[str, object]] = []
         self._dropped = 0
+        self._lost = 0
 
     def answer(self, served: Served, rows: Rows, asked: Asked) -> None:
         """Nothing: a shadow never answers."""
@@ -47,16 +49,19 @@ class Shadow(RunningTrial):
             self._lines.append(line)
 
     def keep(self, *, last: bool = False) -> None:
-        """Write the lines that are new."""
-        del last
+        """Write the lines that are new, and with them how many were lost before."""
         lines, self._lines = self._lines, []
         dropped, self._dropped = self._dropped, 0
-        if dropped:
-            lines.append({"dropped": dropped})
+        if not (lines or dropped or last):
+            return
+        left_out = dropped + self._lost
         try:
-            self._records.write(lines)
+            self._records.write([*lines, {"dropped": left_out}] if left_out else lines)
         except OSError as error:
+            self._lost = left_out + len(lines)
             structlog.get_logger().error("differences are lost", lines=len(lines), error=str(error))
+        else:
+            self._lost = 0
 
 
 class Records:
@@ -66,7 +71,7 @@ class Records:
         self._path, self._rotate_bytes = path, rotate_bytes
 
     def write(self, lines: Sequence[object]) -> None:
-        """Add lines."""
+        """Add lines, all or none; raises OSError where the disk takes none."""
         if not lines:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,13 +80,17 @@ class Records:
             for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
                 if newer.exists():
                     newer.replace(older)
-        with self._path.open("a+b") as file:
+        with self._path.open("a+b", buffering=0) as file:
+            size = file.tell()
             start = b"\n" if _was_cut(file) else b""
-            file.write(start + msgspec.json.Encoder().encode_lines(lines))
+            content = start + msgspec.json.Encoder().encode_lines(lines)
+            if file.write(content) < len(content):
+                file.truncate(size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
 
-def _was_cut(file: BinaryIO) -> bool:
-    """Whether the last line has no end, since the disk was full or the process was killed."""
+def _was_cut(file: FileIO) -> bool:
+    """Whether the last line has no end, since the process was killed."""
     if not file.tell():
         return False
     file.seek(-1, os.SEEK_END)
@@ -101,7 +110,7 @@ class Differences:
     failures: int
     """Customers that the champion scored and the challenger could not."""
     dropped: int
-    """Requests that were not compared, since too many waited."""
+    """Requests that were not compared, since too many waited, and lines that were lost: a full disk."""
     unreadable: int
     """Lines that were cut when they were written."""
 
