@@ -34,12 +34,12 @@ class Issuer:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
         self._keys = IssuerKeys(tokens.keys_url)
-        self._believed: dict[bytes, tuple[str, float]] = {}
+        self._believed: dict[bytes, tuple[str, float]] = {}  # until when, by a clock that nobody sets back
 
     def believed(self, token: bytes) -> str | None:
         """Who sent it, where that was checked a moment ago."""
         caller, until = self._believed.get(hashlib.sha256(token).digest(), ("", 0.0))
-        return caller if time.time() < until else None
+        return caller if time.monotonic() < until else None
 
     async def caller(self, token: bytes) -> str:
         """Who sent it; raises Denied for a token that is not good here."""
@@ -53,8 +53,8 @@ class Issuer:
         caller = str(claims.get("sub", ""))
         if len(self._believed) >= _MOST_BELIEVED:
             self._believed.clear()
-        until = min(time.time() + _BELIEVED_SECONDS, int(claims["exp"]) + _LEEWAY_SECONDS)
-        self._believed[hashlib.sha256(token).digest()] = caller, until
+        left = min(_BELIEVED_SECONDS, int(claims["exp"]) + _LEEWAY_SECONDS - int(time.time()))
+        self._believed[hashlib.sha256(token).digest()] = caller, time.monotonic() + left
         return caller
 
     async def _claims(self, token: bytes) -> dict[str, Any]:
