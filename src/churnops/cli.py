@@ -497,7 +497,7 @@ def shadow_report(name: RegisteredName) -> None:
     _say(f"version {plan.version} beside the champion of {name}: {found.compared:,} customers compared")
     _say(f"difference of scores: mean {found.mean:+.6f}, absolute {found.mean_absolute:.6f}")
     _say(f"largest {found.largest:.6f}; {found.flips:,} decided otherwise")
-    _say(f"{found.failures:,} it could not score; {found.dropped:,} requests left out under load")
+    _say(f"{found.failures:,} it could not score; {found.dropped:,} left out, under load or for a full disk")
     if found.unreadable:
         _say(f"{found.unreadable:,} lines were cut when they were written, and are left out")
 
