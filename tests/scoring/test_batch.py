@@ -9,11 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 from builders import COLUMNS, make_bundle
 from scored import scored_in
+from trained import explained
 
 from churnops.bundle.manifest import InputColumn
 from churnops.contracts.table import check
 from churnops.contracts.tables import INSTANT, SCORES
 from churnops.errors import BundleError, ContractError, SourceError
+from churnops.jobs.steps.scoring import score_table
+from churnops.scoring.batch import Batch
 
 JUNE = dt.datetime.fromisoformat("2024-06-01")
 JULY = dt.datetime.fromisoformat("2024-07-01")
@@ -244,6 +247,49 @@ def test_the_first_row_is_counted_in_its_file(tiny_bundle, tmp_path):
     pq.write_table(table, tmp_path / "inputs.parquet", row_group_size=50_000)
     with pytest.raises(ContractError, match="tenure months: null in 2 rows, first in row 33,334"):
         scored_in(tmp_path / "scores", tiny_bundle, tmp_path / "inputs.parquet")
+
+
+def _explained(n):
+    """`n` customers for the bundles of `trained`."""
+    return pa.table(
+        {
+            "customer_id": [f"c{i:05}" for i in range(n)],
+            "recency_days": [i * 37 % 91 for i in range(n)],
+            "spend_30d": pa.array([None if i % 3 == 0 else i % 1000 / 7 for i in range(n)], pa.float64()),
+            "age": [18 + i % 70 for i in range(n)],
+            "plan": [("basic", "pro", None)[i % 3] for i in range(n)],
+            "city": [f"city {i % 50}" for i in range(n)],
+        }
+    )
+
+
+def test_a_row_group_with_reasons_is_cut_and_another_number_of_processes_goes_on(tmp_path):
+    pq.write_table(_explained(12_000), tmp_path / "inputs.parquet")
+    files, to, bundle = (tmp_path / "inputs.parquet",), tmp_path / "scores", explained("logistic")
+    batch = Batch(bundle, files, to, as_of=JUNE, reasons=3)
+    straight = pq.read_table(score_table(batch, lambda *_: None, processes=1))
+    first, second, third = sorted(to.iterdir())
+    kept = first.stat().st_ino
+    second.unlink()
+    third.unlink()
+
+    again = score_table(batch, lambda *_: None, processes=2)
+
+    assert pq.read_table(again).equals(straight)
+    assert straight["customer_id"].to_pylist() == [f"c{i:05}" for i in range(12_000)]
+    assert first.stat().st_ino == kept
+
+
+def test_what_is_wrong_where_a_row_group_is_cut_is_named(tmp_path):
+    table = _explained(12_000)
+    repeated = table["customer_id"].take([*range(4_000), 3_999, *range(4_001, 12_000)])
+    pq.write_table(table.set_column(0, "customer_id", repeated), tmp_path / "inputs.parquet")
+    with pytest.raises(
+        ContractError, match=r"(?s)rows 4,001 to 8,000:.*customer_id, as_of: repeated in row 4,001"
+    ):
+        scored_in(
+            tmp_path / "scores", explained("logistic"), tmp_path / "inputs.parquet", as_of=JUNE, reasons=1
+        )
 
 
 def test_what_is_not_parquet_is_named(tiny_bundle, tmp_path):

@@ -69,7 +69,7 @@ def parts_of(batch: Batch) -> list[Part]:
         problems = column_problems(batch.bundle.manifest, columns_of(file))
         if problems:
             raise ContractError(str(file), problems)
-    return plan(batch.files)
+    return plan(batch.files, reasons=batch.reasons > 0)
 
 
 def check_reasons(bundle: Bundle, reasons: int) -> None:

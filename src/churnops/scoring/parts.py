@@ -1,6 +1,5 @@
 """A table in parts: small enough for several processes to share it, and to be scored again after a fault."""
 
-from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ from churnops.errors import SourceError
 _BATCH_ROWS = 16_384  # larger ones leave the processor's cache between reading and writing
 _PARTS = 32  # or more: so that all cores are busy until the end
 _MOST_ROWS = 1_000_000  # what a killed process does again
+_LEAST_ROWS = 5_000  # with reasons: what is worth a process; to read those before them takes a hundredth
 
 
 @dataclass(frozen=True)
 class Part:
-    """Row groups of one Parquet file that follow one another."""
+    """Row groups of one Parquet file that follow one another, or rows of one group."""
 
     number: int
     """Its place in the table, from 1."""
@@ -27,8 +27,10 @@ class Part:
     first_row: int
     """Of the file, from 1."""
     rows: int
-    before: tuple[Path, int] | None = None
-    """The file and row group that its first row follows."""
+    skipped: int = 0
+    """Rows of its group that stand before its first."""
+    before: tuple[Path, int, int] | None = None
+    """The row that its first follows: file, row group, and place in the group, from 0."""
 
     @property
     def name(self) -> str:
@@ -43,12 +45,14 @@ class Part:
 
         Raises SourceError where it cannot be read.
         """
-        return _batches(self.file, self.groups, columns)
+        return _batches(self.file, self.groups, columns, self.skipped, self.rows)
 
     def last_before(self, columns: Collection[str]) -> pa.RecordBatch | None:
         """The row before its first, of these columns; raises SourceError."""
-        last = deque(_batches(self.before[0], self.before[1:], columns) if self.before else (), maxlen=1)
-        return last[0].slice(last[0].num_rows - 1) if last else None
+        if self.before is None:
+            return None
+        file, group, place = self.before
+        return next(_batches(file, (group,), columns, place, 1))
 
 
 def columns_of(file: Path) -> pa.Schema:
@@ -57,20 +61,24 @@ def columns_of(file: Path) -> pa.Schema:
         return pq.read_schema(file)
 
 
-def plan(files: Sequence[Path]) -> list[Part]:
+def plan(files: Sequence[Path], *, reasons: bool) -> list[Part]:
     """The parts of the table in `files`: the same for the same files, whoever scores them; at least one.
 
+    Rows with `reasons` take so long that row groups are cut: to read the rows before them is cheap beside it.
     Raises SourceError.
     """
     sizes = {file: _group_rows(file) for file in files}
     most = min(sum(map(sum, sizes.values())) // _PARTS, _MOST_ROWS)
+    most = max(most, _LEAST_ROWS) if reasons else most
     parts: list[Part] = []
     before = None
     for file, rows in sizes.items():
         for groups in _joined(rows, most):
             first, n = 1 + sum(rows[: groups[0]]), sum(rows[i] for i in groups)
-            parts.append(Part(len(parts) + 1, file, groups, first, n, before))
-            before = file, groups[-1]
+            for piece in _cut(n, most) if reasons else [range(n)]:
+                start = piece.start
+                parts.append(Part(len(parts) + 1, file, groups, first + start, len(piece), start, before))
+                before = file, groups[-1], piece.stop - 1 - sum(rows[i] for i in groups[:-1])
     return parts or [Part(1, files[0], (), 1, 0)]
 
 
@@ -82,21 +90,37 @@ def dealt(parts: Sequence[Part], n: int) -> list[list[Part]]:
     return [sorted(share, key=lambda part: part.number) for share in shares]
 
 
-def _batches(file: Path, groups: Sequence[int], columns: Collection[str]) -> Iterator[pa.RecordBatch]:
+def _batches(
+    file: Path, groups: Sequence[int], columns: Collection[str], skipped: int, rows: int
+) -> Iterator[pa.RecordBatch]:
+    """So many rows of these groups, after those that are skipped."""
     schema = columns_of(file)
     names = [name for name in schema.names if name in columns]
     texts = [name for name in names if name != "customer_id" and schema.field(name).type == pa.string()]
     with _reading(file), pq.ParquetFile(file, read_dictionary=texts) as table:
         for batch in table.iter_batches(_BATCH_ROWS, row_groups=groups, columns=names, use_threads=False):
-            if batch.num_rows:
-                yield batch
+            piece = batch.slice(min(skipped, batch.num_rows), rows)
+            skipped -= min(skipped, batch.num_rows)
+            rows -= piece.num_rows
+            if piece.num_rows:
+                yield piece
+            if not rows:
+                return
+
+
+def _cut(rows: int, most: int) -> Iterator[range]:
+    """So many rows in pieces of about the same size, none of more than `most`."""
+    n = -(-rows // most)
+    return (range(rows * i // n, rows * (i + 1) // n) for i in range(n))
 
 
 def _joined(rows: Sequence[int], most: int) -> Iterator[tuple[int, ...]]:
-    """Row groups, as many together as have no more than `most` rows, or one."""
+    """Row groups that are not empty, as many together as have no more than `most` rows, or one."""
     joined: list[int] = []
     held = 0
     for i, n in enumerate(rows):
+        if not n:
+            continue
         if joined and held + n > most:
             yield tuple(joined)
             joined, held = [], 0
