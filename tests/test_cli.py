@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders import make_bundle
 from command import ROOT
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -12,7 +13,10 @@ from typer.testing import CliRunner
 
 from churnops import cli
 from churnops.bundle.bundle import read_bundle, write_bundle
+from churnops.bundle.manifest import InputColumn
 from churnops.config import load_toml
+from churnops.data_config import DataConfig
+from churnops.features.definitions import feature_hash, taken
 from churnops.serving.access import Keys
 from churnops.serving.protection import Protection
 
@@ -191,6 +195,28 @@ def test_a_day_that_is_not_in_the_lake_is_named_with_exit_code_2(monkeypatch, ca
 
     assert code == 2
     assert "churnops features CONFIG --as-of 2024-06-01" in said
+
+
+def test_what_was_repaired_is_said(monkeypatch, capsys, tmp_path):
+    (tmp_path / "club.csv").write_text("member,visits,left\n01,3,no\n02,9,yes\n,4,no\n")
+    config = tmp_path / "club.toml"
+    config.write_text(
+        'name = "club"\nshape = "labelled"\n[customers]\npath = "club.csv"\nformat = "csv"\nid = "member"\n'
+        'label = { column = "left", churned = ["yes"], stayed = ["no"] }\n'
+        '[customers.columns]\nvisits = { role = "numeric" }\n'
+    )
+    hashed = feature_hash(taken(load_toml(DataConfig, config), ["visits"]))
+    visits = InputColumn(name="visits", kind="numeric", nullable=True, text="")
+    made = make_bundle([visits], name="club", shape="labelled", feature_hash=hashed)
+    bundle = write_bundle(made, tmp_path / "bundle")
+
+    for words in (["features", config], ["score", config, "--bundle", bundle]):
+        code, said, _ = call(monkeypatch, capsys, *map(str, words))
+        repair, done = said.splitlines()
+        assert code == 0
+        assert repair.startswith("1 rows of customers dropped: missing_id in 'member'; see ")
+        assert repair.endswith("var/runs/club/scoring/clean/clean.json")
+        assert done.startswith("2 ")
 
 
 def test_a_new_key_is_shown_once_with_the_line_for_the_server(monkeypatch, capsys, tmp_path):

@@ -164,6 +164,8 @@ def features(
         made = make_features(_config(config), _settings(engine, master), as_of=_day(as_of), tell=tell)
         if out:
             made.copy(out)
+    for line in made.repairs:
+        _say(line)
     dated = f" as of {made.as_of:%Y-%m-%d}" if made.as_of else ""
     _say(f"{made.rows:,} rows in {out or made.address}{dated}")
 
@@ -322,6 +324,8 @@ def score(
     )
     with resumable("the last part that is scored"), shown() as tell:
         scored = score(request, _settings(engine, master), tell)
+    for line in scored.repairs:
+        _say(line)
     _say(f"{scored.rows:,} scores by {scored.model_version} in {scored.path}")
 
 

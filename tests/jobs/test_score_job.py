@@ -129,7 +129,7 @@ CLUB = DataConfig.model_validate(
 
 @pytest.fixture
 def club(tmp_path):
-    """Scores a table of members by their visits; the scores, and the account of the repairs."""
+    """Scores a table of members by their visits; the scores, the account of the repairs, and what is told."""
     visits = InputColumn(name="visits", kind="numeric", nullable=True, text="")
     known = {"name": "club", "shape": "labelled", "feature_hash": feature_hash(taken(CLUB, ["visits"]))}
     folder = write_bundle(make_bundle([visits], **known), tmp_path / "bundle")
@@ -139,19 +139,20 @@ def club(tmp_path):
         settings = Settings(data_dir=tmp_path / "var", source_dir=str(tmp_path))
         done = score(Request(CLUB, dt.datetime(2024, 3, 1), bundle=str(folder)), settings, lambda *_: None)
         (account,) = (tmp_path / "var").glob("runs/club/scoring/clean/clean.json")
-        return pq.read_table(done.path), json.loads(account.read_text())
+        told = [line.replace(str(account), "ACCOUNT") for line in done.repairs]
+        return pq.read_table(done.path), json.loads(account.read_text()), told
 
     return run
 
 
 def test_a_column_the_model_does_not_take_may_be_missing_today(club):
-    scores, _ = club("member,visits,plan\n01,3,basic\n02,9,plus\n")
+    scores, *_ = club("member,visits,plan\n01,3,basic\n02,9,plus\n")
 
     assert sorted(scores["customer_id"].to_pylist()) == ["01", "02"]
 
 
 def test_rows_of_a_labelled_table_that_are_left_out_are_counted(club):
-    scores, account = club("member,visits,left\n01,3,no\n02,9,yes\n01,3,no\n,4,no\n")
+    scores, account, told = club("member,visits,left\n01,3,no\n02,9,yes\n01,3,no\n,4,no\n")
 
     assert sorted(scores["customer_id"].to_pylist()) == ["01", "02"]
     assert account["tables"] == {"customers": {"rows_read": 4, "rows_kept": 2}}
@@ -159,6 +160,10 @@ def test_rows_of_a_labelled_table_that_are_left_out_are_counted(club):
         "exact_duplicates": 1,
         "missing_id": 1,
     }
+    assert told == [
+        "1 rows of customers dropped: exact_duplicates; see ACCOUNT",
+        "1 rows of customers dropped: missing_id in 'member'; see ACCOUNT",
+    ]
 
 
 def test_a_dated_table_is_asked_about_on_each_of_its_days(tmp_path):

@@ -11,7 +11,7 @@ from churnops.engines.on_duckdb import DuckDB
 from churnops.errors import ConfigError
 from churnops.features.build import build_attributes, build_features
 from churnops.jobs.freshness import Allowed, fresh_features
-from churnops.jobs.steps.cleaning import account_of, clean_step
+from churnops.jobs.steps.cleaning import account_of, clean_step, repairs_told
 from churnops.jobs.steps.workshop import Origin, Place, Published, working
 from churnops.progress import Tell
 from churnops.snapshots.split import history_query
@@ -28,6 +28,8 @@ class Made:
     rows: int
     published: Published
     as_of: dt.datetime | None
+    repairs: tuple[str, ...] = ()
+    """What was done to rows that broke a rule, in a line for each; of what the lake had, nothing."""
 
     @property
     def path(self) -> Path:
@@ -77,7 +79,7 @@ def make_features(
         step = f"features/as_of={instant:%Y-%m-%d}" if instant else "features/undated"
         step = f"scoring/{step}" if aside else step
         published = shop.publish(step, depends_on, work, engine=engine, origin=Origin((cleaned,)))
-    return Made(published.version.rows, published, instant)
+    return Made(published.version.rows, published, instant, repairs_told(cleaned))
 
 
 def published_features(

@@ -137,8 +137,7 @@ def _with_counts(proposal: Proposal, report: CleanReport) -> Proposal:
     for repair in report.repairs:
         place = "transactions.cancelled" if repair.rule == "cancelled" else f"repairs.{repair.rule}"
         where = f" for '{repair.column}'" if repair.column and place.startswith("repairs") else ""
-        what = "files" if repair.rule in ("damaged_file", "empty_file") else "rows"
-        told = f"{repair.rows} {what} of {repair.table} {repair.action}{where}"
+        told = f"{repair.told}{where}"
         if place not in reasons or repair.rule in ("exact_duplicates", "cancelled", "zero_amount"):
             reasons[place] = "; ".join(filter(None, (reasons.get(place, ""), told)))
         rows = report.tables[repair.table].rows_read

@@ -26,6 +26,8 @@ class Scored:
     path: str
     """Here or on S3."""
     model_version: str
+    repairs: tuple[str, ...]
+    """See `churnops.jobs.features.Made`."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def score(request: Request, settings: Settings, tell: Tell) -> Scored:
         scores = scores_step(order, shop)
         with delivered(to) as path:
             ranked(scores, shop.duckdb, path)
-    return Scored(scores.version.rows, to, bundle.manifest.model_version)
+    return Scored(scores.version.rows, to, bundle.manifest.model_version, made.repairs)
 
 
 def _features(

@@ -28,6 +28,12 @@ class Repair:
     """`dropped`, `kept` or `made missing`."""
     examples: tuple[str, ...]
 
+    @property
+    def told(self) -> str:
+        """What was done to how many rows, or files."""
+        what = "files" if self.rule in ("damaged_file", "empty_file") else "rows"
+        return f"{self.rows} {what} of {self.table} {self.action}"
+
 
 @dataclass(frozen=True)
 class RowCount:

@@ -118,6 +118,14 @@ def account_of(cleaned: Done) -> CleanReport:
     return TypeAdapter(CleanReport).validate_python({k: v for k, v in account.items() if k != _MADE_BY})
 
 
+def repairs_told(cleaned: Done) -> tuple[str, ...]:
+    """A line for each kind of repair: what was done to how many rows, and where examples of them are."""
+    return tuple(
+        f"{one.told}: {one.rule}{f' in {one.column!r}' if one.column else ''}; see {cleaned.folder / REPORT}"
+        for one in account_of(cleaned).repairs
+    )
+
+
 def read_report(cleaned: Done) -> dict[str, Any]:
     """`CleanReport` as JSON has it."""
     report: dict[str, Any] = cleaned.read_json(REPORT)
