@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from churnops.config import folder_or_s3
 from churnops.errors import ConfigError, StorageError
-from churnops.writing import link_or_copy
+from churnops.writing import link_or_copy, naming
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -58,11 +58,25 @@ def is_remote(address: str) -> bool:
 
 
 def check_deliverable(to: str) -> None:
-    """Raise ConfigError unless `to` names a file of this machine, or one in a bucket of S3."""
+    """Raise ConfigError unless `to` names a file of this machine, or one in a bucket of S3.
+
+    Raises OSError where this machine lets nobody write it; what S3 lets be written is seen when it is.
+    """
     try:
         folder_or_s3(f"{to.rpartition('/')[0]}/")
     except ValueError:
         raise ConfigError(to, ["is neither a file of this machine nor s3://bucket/name"]) from None
+    if not is_remote(to):
+        _try_to_write(Path(to))
+
+
+def _try_to_write(path: Path) -> None:
+    """Write nothing, where the file or the first missing folder on its way will be; only a try knows."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    with naming(path, folder):
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 @contextmanager

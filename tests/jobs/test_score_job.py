@@ -22,7 +22,7 @@ from churnops.jobs.score import Request, score
 from churnops.jobs.steps.cleaning import clean_step
 from churnops.jobs.steps.workshop import working
 from churnops.lake.lake import Lake
-from churnops.storage import Storage
+from churnops.storage import Storage, check_deliverable
 
 CONFIG = DataConfig.model_validate(
     {
@@ -240,12 +240,30 @@ def test_csv_holds_the_same_as_parquet(many, tmp_path):
     assert read.equals(in_parquet.cast(read.schema))
 
 
-@pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
-def test_a_place_that_cannot_be_written_is_named_as_it_was_given(many, tmp_path, name):
-    (tmp_path / name / "in the way").mkdir(parents=True)
-    with pytest.raises(IsADirectoryError) as caught:
-        many(tmp_path / name)
-    assert caught.value.filename == str(tmp_path / name)
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    [
+        ("folder/scores.csv", "Is a directory"),
+        ("folder/scores.parquet", "Is a directory"),
+        ("orders.csv/scores.csv", "Not a directory"),
+        ("/proc/new/scores.csv", "No such file|Permission denied"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given_before_any_work(
+    many, tmp_path, place, fault
+):
+    for name in ("scores.csv", "scores.parquet"):
+        (tmp_path / "folder" / name).mkdir(parents=True)
+    with pytest.raises(OSError, match=fault) as caught:
+        many(tmp_path / place)
+    assert caught.value.filename == str(tmp_path / place)
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_look_whether_a_file_can_be_written_leaves_nothing(tmp_path):
+    check_deliverable(str(tmp_path / "new" / "scores.csv"))
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_reasons_of_a_bundle_that_gives_none_are_refused_before_any_work(tmp_path):
