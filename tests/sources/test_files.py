@@ -164,7 +164,7 @@ def test_files_are_told_apart_by_their_content(tmp_path, engine):
         (gzip.compress(b"id,name\n1,a\n" * 99, mtime=0)[:-9], "is a truncated or damaged gzip file"),
         (b"PK\x03\x04whatever", "bad.csv: is a zip or Excel file: export it as CSV or Parquet"),
         (b"SQLite format 3\0", "bad.csv: is an SQLite database: export it as CSV or Parquet"),
-        (b"PAR1whatever", 'bad.csv: is Parquet, not CSV: set `format = "parquet"`'),
+        (b"PAR1whatever", 'bad.csv: is Parquet, not CSV: set `format = "parquet"` in the data config'),
     ],
 )
 def test_bad_csv_is_named_with_the_way_out(tmp_path, engine, content, says):
@@ -198,7 +198,7 @@ def _damage(content):
             lambda content: content[: len(content) // 2],
             "is a truncated or damaged Parquet file: export it again",
         ),
-        (lambda content: b"id,name\n1,a\n", 'is not Parquet: set `format = "csv"`, or export it again'),  # noqa: ARG005
+        (lambda content: b"id,name\n1,a\n", 'is not Parquet: set `format = "csv"` in the data config, or'),  # noqa: ARG005
         (_damage, "is a truncated or damaged Parquet file"),
     ],
 )

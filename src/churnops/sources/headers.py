@@ -155,9 +155,10 @@ def _header(source: SourceTable, path: Path) -> Header:
         raise SourceError(path.name, [f"is {other}: export it as CSV or Parquet"])
     is_parquet = start.startswith(_PARQUET)
     if is_parquet and source.format == "csv":
-        raise SourceError(path.name, ['is Parquet, not CSV: set `format = "parquet"`'])
+        raise SourceError(path.name, ['is Parquet, not CSV: set `format = "parquet"` in the data config'])
     if not is_parquet and source.format == "parquet":
-        raise SourceError(path.name, ['is not Parquet: set `format = "csv"`, or export it again'])
+        way_out = 'set `format = "csv"` in the data config, or export it again'
+        raise SourceError(path.name, [f"is not Parquet: {way_out}"])
     if source.format == "csv":
         return [(name, "text") for name in csv_text.header(path, source)]
     try:
