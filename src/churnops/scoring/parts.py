@@ -13,7 +13,7 @@ from churnops.errors import SourceError
 _BATCH_ROWS = 16_384  # larger ones leave the processor's cache between reading and writing
 _PARTS = 32  # or more: so that all cores are busy until the end
 _MOST_ROWS = 1_000_000  # what a killed process does again
-_LEAST_ROWS = 5_000  # with reasons: what is worth a process; to read those before them takes a hundredth
+_LEAST_ROWS = 5_000  # with reasons: what is worth a process; smaller ones read too much for nothing
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def columns_of(file: Path) -> pa.Schema:
 def plan(files: Sequence[Path], *, reasons: bool) -> list[Part]:
     """The parts of the table in `files`: the same for the same files, whoever scores them; at least one.
 
-    Rows with `reasons` take so long that row groups are cut: to read the rows before them is cheap beside it.
+    Rows with `reasons` take so long that row groups are cut, though each part reads its group from the start.
     Raises SourceError.
     """
     sizes = {file: _group_rows(file) for file in files}
