@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from churnops.bundle.bundle import category_texts
 from churnops.bundle.categories import MISSING, Categories, category_text
-from churnops.bundle.tables import category_numbers, numeric_matrix
+from churnops.bundle.tables import category_numbers, numeric_matrix, with_used_levels
 
 BUNDLE = make_bundle()
 COLUMN = BUNDLE.categorical[0]
@@ -64,6 +64,7 @@ def test_a_score_is_the_same_for_texts_and_for_numbers(values):
         pa.array(["pro", " ", None, "é", "pro", ""]).dictionary_encode(),
         pa.array([3, None, -1, 3, 0, 2], pa.int8()),
         pa.nulls(6),
+        pa.DictionaryArray.from_arrays(pa.array([8, None, 2, 8, 0, 1]), pa.array([None, *"abcdefgh"])),
     ],
 )
 def test_a_table_has_the_numbers_of_its_texts(column, cut):
@@ -74,6 +75,17 @@ def test_a_table_has_the_numbers_of_its_texts(column, cut):
     texts_NC = BUNDLE.categories.texts(number_NC, (*others,))
     for name, texts_N in zip(names, texts_NC.T, strict=True):
         assert texts_N.tolist() == category_texts(table[name]).tolist()
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.int64()])
+@pytest.mark.parametrize("indices", [[900, 7, 900, None, 0], [None, None], [3], []])
+def test_of_a_long_dictionary_no_more_levels_are_read_than_there_are_rows(kind, indices):
+    levels = pa.array([*map(str, range(1000)), None]).cast(kind)[1:]
+    column = pa.DictionaryArray.from_arrays(pa.array([999, *indices], pa.uint32()), levels)[1:]
+    used = with_used_levels(column)
+    assert used.to_pylist() == column.to_pylist()
+    assert len(used.dictionary) <= len(indices)
+    used.validate(full=True)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pyarrow.types as is_type
 
 from churnops.bundle.categories import MISSING, Categories
 from churnops.bundle.manifest import InputColumn, Manifest
+from churnops.bundle.views import taken
 
 _TEXT = (pa.string(), pa.large_string(), pa.string_view())
 _WHOLE = (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
@@ -86,7 +87,18 @@ def category_numbers(
     return number_CN.T
 
 
+def with_used_levels(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The same, with no more levels than rows: there may be millions for a batch of one row."""
+    levels = column.dictionary
+    if len(levels) <= len(column):
+        return column
+    used = column.indices.dictionary_encode()
+    take = taken if is_type.is_string_view(levels.type) else pa.Array.take
+    return pa.DictionaryArray.from_arrays(used.indices, take(levels, used.dictionary))
+
+
 def _numbered(column: pa.DictionaryArray, categories: Categories, others: dict[str, int]) -> np.ndarray:
+    column = with_used_levels(column)
     levels, indices = column.dictionary, column.indices
     texts = (levels if is_type.is_string(levels.type) else levels.cast(pa.string())).to_pylist()
     number_L = np.append(categories.numbers(texts, others), MISSING)
