@@ -194,6 +194,53 @@ def test_a_stream_that_ends_too_early_is_a_fault_too(server):
     assert problem.startswith("not an Arrow stream")
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array(["c1", "c2"]),
+        pa.array(["c1", "c2"], pa.string_view()),
+        pa.nulls(2),
+        *(
+            pa.DictionaryArray.from_arrays(pa.array([0, 1], index), pa.array(["c1", "c2"], kind))
+            for index, kind in [
+                (pa.int8(), pa.string()),
+                (pa.uint32(), pa.large_string()),
+                (pa.uint32(), pa.string_view()),
+            ]
+        ),
+    ],
+)
+@pytest.mark.parametrize("day", [pa.timestamp("us", "UTC"), pa.dictionary(pa.int8(), pa.date32())])
+def test_a_late_fault_is_told_whatever_the_types_of_the_key(server, ids, day):
+    days = pa.array([1, 2], pa.int32()).cast(pa.date32())
+    as_of = days.dictionary_encode().cast(day) if pa.types.is_dictionary(day) else days.cast(day)
+    content = arrow(_table(2, customer_id=ids, as_of=as_of, **{'1st "plan"': ["pro", None]}), 1)
+    with streamed(server[1], [content]) as answer, pytest.raises(http.client.IncompleteRead) as cut:
+        answer.read()
+    *scored, last = pa.ipc.open_stream(cut.value.partial).iter_batches_with_custom_metadata()
+    assert [one.batch.num_rows for one in [*scored, last]] == [1, 0]
+    assert scored[0].batch["customer_id"].to_pylist() == ids[:1].to_pylist()
+    assert _faults(last.custom_metadata[FAULTS]) == [(1, '1st "plan"', "'1st \"plan\"' is missing")]
+
+
+def test_what_fails_behind_the_first_batch_begins_no_second_answer(tiny_bundle):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": arrow(_table(20), 10)}
+
+    async def send(message):
+        sent.append(message["type"])
+        if len(sent) > 2:
+            raise OSError("the disk of a proxy is full")
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/score/stream", "query_string": b""}
+    scope |= {"headers": [(b"content-type", ARROW.encode())], "http_version": "1.1", "client": None}
+    with pytest.raises(OSError, match="full"):
+        asyncio.run(create_app(Models(Served(tiny_bundle)))(scope, receive, send))
+    assert sent == ["http.response.start", "http.response.body", "http.response.body"]
+
+
 def test_answers_come_while_the_rest_is_being_sent(server):
     schema, batch, end = stream_parts(_table(10))
     answered = Event()

@@ -261,7 +261,7 @@ def _read(bundle: Bundle, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
 def _refused_ids(ids: pa.Array) -> list[Fault]:
     if pa.types.is_dictionary(ids.type):
         lengths = pc.utf8_length(ids.dictionary.cast(pa.large_string())).take(ids.indices)
-    elif pa.types.is_integer(ids.type):
+    elif pa.types.is_integer(ids.type) or pa.types.is_null(ids.type):
         return []
     else:  # there is no such function of views
         lengths = pc.utf8_length(ids.cast(pa.string()) if pa.types.is_string_view(ids.type) else ids)

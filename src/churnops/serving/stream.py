@@ -107,8 +107,8 @@ def _answer(served: Served, body: "_Body", answer: "_Answer") -> Refusal | None:
                     writer.write_batch(batch)
                     answer.send(_taken(written))
             except StreamRefused as ended:
-                faults = {FAULTS: refused(ended.refusal).body}
-                writer.write_batch(pa.RecordBatch.from_pylist([], schema=schema), faults)
+                # Of an answer, as Arrow makes no empty batch of some types that ids may have.
+                writer.write_batch(batch.slice(0, 0), {FAULTS: refused(ended.refusal).body})
                 answer.send(_taken(written))
                 return None
     except StreamRefused as ended:
@@ -116,6 +116,8 @@ def _answer(served: Served, body: "_Body", answer: "_Answer") -> Refusal | None:
     except _Gone:  # ends here: beyond the thread its traceback, with a batch in it, would be kept in a cycle
         return None
     except NOT_ARROW as error:
+        if answer.has_begun:
+            raise
         return not_arrow(error)
     answer.send(_taken(written), is_last=True)
     return None
@@ -170,12 +172,12 @@ class _Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._has_begun = False
+        self.has_begun = False
 
     def send(self, content: bytes, *, is_last: bool = False) -> None:
         """Waits until the caller has taken what was sent before."""
-        if not self._has_begun:
-            self._has_begun = True
+        if not self.has_begun:
+            self.has_begun = True
             headers = [(b"content-type", ARROW.encode())]
             self._pass({"type": "http.response.start", "status": 200, "headers": headers})
         self._pass({"type": "http.response.body", "body": content, "more_body": not is_last})
