@@ -241,6 +241,16 @@ def test_what_fails_behind_the_first_batch_begins_no_second_answer(tiny_bundle):
     assert sent == ["http.response.start", "http.response.body", "http.response.body"]
 
 
+@pytest.mark.parametrize("path", ["/v1/score/stream", "/invocations"])
+def test_an_arrow_file_is_told_from_a_stream(client, path):
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, _table(3).schema) as writer:
+        writer.write_table(_table(3))
+    answer = client.post(path, content=sink.getvalue().to_pybytes(), headers={"content-type": ARROW})
+    assert answer.status_code == 422
+    assert answer.json()["faults"] == [{"problem": "an Arrow file", "expected": "an Arrow IPC stream"}]
+
+
 def test_answers_come_while_the_rest_is_being_sent(server):
     schema, batch, end = stream_parts(_table(10))
     answered = Event()

@@ -23,7 +23,7 @@ from churnops.serving.columns import (
     refused_names,
     refused_values,
 )
-from churnops.serving.frames import Frames, StreamRefused, check_message
+from churnops.serving.frames import FILE, FILE_START, Frames, StreamRefused, check_message
 from churnops.serving.model import ROW_DIGITS, Served, prediction_start
 from churnops.serving.payloads import MAX_ID_CHARACTERS, Fault
 from churnops.serving.quick import Rows
@@ -67,6 +67,8 @@ def open_arrow(read: Callable[[int], bytes]) -> pa.RecordBatchReader:
 
 def read_arrow(bundle: Bundle, body: bytes) -> Rows | Refusal:
     """The customers in `body`, an Arrow IPC stream."""
+    if body.startswith(FILE_START):
+        return FILE
     try:
         for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(body)):
             check_message(message.metadata, message.body.size if message.body else 0)

@@ -12,6 +12,11 @@ from churnops.serving.request import Refusal
 
 MAX_BATCH_BYTES = 64 << 20
 MAX_BATCH_ROWS = 1_000_000
+FILE_START = b"ARRO"
+"""Of the word "ARROW1". No stream begins so: it would be the length of metadata of more than a gigabyte."""
+
+FILE = Refusal(422, (Fault(problem="an Arrow file", expected="an Arrow IPC stream"),))
+
 _WORD = 4
 _HEADER_TYPE, _HEADER = 1, 2  # fields of Message
 _DICTIONARY_BATCH = 2  # a type of header
@@ -41,7 +46,7 @@ class Frames:
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
-        self._is_metadata_next = False
+        self._has_begun = self._is_metadata_next = False
         self._dictionary: int | None = None
         """Whose values come next."""
         self._dictionary_bytes: dict[int, int] = {}
@@ -56,6 +61,9 @@ class Frames:
             if sum(self._dictionary_bytes.values()) > MAX_BATCH_BYTES:
                 raise StreamRefused(Refusal(413, (_LARGE_TOGETHER,)))
         content = self._read(n)
+        if not self._has_begun and content == FILE_START:
+            raise StreamRefused(FILE)
+        self._has_begun = True
         if self._is_metadata_next and n > _WORD:
             self._dictionary = check_message(content)
         self._is_metadata_next = n == _WORD
