@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from threading import Thread
 from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -41,6 +42,14 @@ def arrow(table, rows=None, compression=None):
     with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table, max_chunksize=rows)
     return sink.getvalue().to_pybytes()
+
+
+def views(n, text=b"x" * 20):
+    """So many views of one text."""
+    view_N = np.zeros(n, [("length", "<i4"), ("start", "S4"), ("buffer", "<i4"), ("offset", "<i4")])
+    view_N["length"], view_N["start"] = len(text), text[:4]
+    buffers = [None, pa.py_buffer(view_N.tobytes()), pa.py_buffer(text)]
+    return pa.Array.from_buffers(pa.string_view(), n, buffers)
 
 
 def stream_parts(table):

@@ -11,7 +11,7 @@ from threading import Event
 import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
-from served import ARROW, arrow, served, stream_parts, streamed
+from served import ARROW, arrow, served, stream_parts, streamed, views
 
 from churnops.bundle.bundle import write_bundle
 from churnops.serving.app import create_app
@@ -249,6 +249,22 @@ def test_an_arrow_file_is_told_from_a_stream(client, path):
     answer = client.post(path, content=sink.getvalue().to_pybytes(), headers={"content-type": ARROW})
     assert answer.status_code == 422
     assert answer.json()["faults"] == [{"problem": "an Arrow file", "expected": "an Arrow IPC stream"}]
+
+
+@pytest.mark.parametrize("path", ["/v1/score/stream", "/invocations"])
+@pytest.mark.parametrize(
+    ("name", "status"), [("customer_id", 413), ('1st "plan"', 413), ("city_tier", 413), ("notes", 200)]
+)
+@pytest.mark.parametrize("is_dictionary", [False, True])
+def test_one_text_of_many_rows_counts_as_often_where_it_is_read(client, path, name, status, is_dictionary):
+    column = views(1000, b"x" * 100_000)
+    if is_dictionary:
+        column = pa.DictionaryArray.from_arrays(pa.array([7] * 1000, pa.int32()), column)
+    sent = arrow(_table(1000, **{name: column}))
+    assert len(sent) < 200_000
+    answer = client.post(path, content=sent, headers={"content-type": ARROW, "accept": ARROW})
+    assert answer.status_code == status
+    assert status == 200 or _faults(answer.content) == [(None, None, "the texts are too long")]
 
 
 def test_answers_come_while_the_rest_is_being_sent(server):

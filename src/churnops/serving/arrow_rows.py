@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from churnops.bundle.bundle import Bundle
 from churnops.bundle.manifest import Manifest
-from churnops.bundle.tables import category_numbers, column_kinds, misfits, numeric_matrix
+from churnops.bundle.tables import category_numbers, column_kinds, misfits, numeric_matrix, with_used_levels
 from churnops.serving.columns import (
     MAX_ROWS,
     NOBODY,
@@ -23,11 +23,12 @@ from churnops.serving.columns import (
     refused_names,
     refused_values,
 )
-from churnops.serving.frames import FILE, FILE_START, Frames, StreamRefused, check_message
+from churnops.serving.frames import FILE, FILE_START, MAX_BATCH_BYTES, Frames, StreamRefused, check_message
 from churnops.serving.model import ROW_DIGITS, Served, prediction_start
 from churnops.serving.payloads import MAX_ID_CHARACTERS, Fault
 from churnops.serving.quick import Rows
 from churnops.serving.request import SHOWN_FAULTS, Refusal
+from churnops.serving.safe_batches import SafeBatches
 from churnops.serving.unpacking import Malformed, unpacker
 
 _ANSWER = (
@@ -73,7 +74,7 @@ def read_arrow(bundle: Bundle, body: bytes) -> Rows | Refusal:
         for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(body)):
             check_message(message.metadata, message.body.size if message.body else 0)
         with pa.ipc.open_stream(pa.BufferReader(body), options=_ONE_THREAD) as stream:
-            return refused_schema(bundle.manifest, stream.schema) or _read(bundle, stream.schema, stream)
+            return refused_schema(bundle.manifest, stream.schema) or _read(bundle, stream, len(body))
     except StreamRefused as ended:
         return ended.refusal
     except NOT_ARROW as error:
@@ -99,7 +100,9 @@ def read_parquet(bundle: Bundle, body: bytes) -> Rows | Refusal:
         if isinstance(content, Refusal):
             return content
         with pa.ipc.open_stream(pa.BufferReader(content), options=_ONE_THREAD) as stream:
-            return _read(bundle, stream.schema, stream)
+            return _read(bundle, stream, len(content))
+    except StreamRefused as ended:
+        return ended.refusal
     except (Malformed, *NOT_ARROW) as error:
         return Refusal(422, (Fault(problem=f"not Parquet: {error}", expected="a whole Parquet file"),))
 
@@ -117,33 +120,10 @@ def refused_schema(manifest: Manifest, schema: pa.Schema) -> Refusal | None:
     return Refusal(422, tuple(faults)) if faults else None
 
 
-def validated(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch, if nothing in it points outside of its own bytes: to read that would end the process."""
-    batch.validate(full=True)
-    if not any(_is_of_views(kind) for kind in batch.schema.types):
-        return batch
-    columns = [_without_null_views(column) for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
-
-
-def _is_of_views(kind: pa.DataType) -> bool:
-    value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string_view(value))
-
-
-def _without_null_views(column: pa.Array) -> pa.Array:
-    """The same, with the views of nulls empty: Arrow's casts follow them, its validation does not."""
-    if not _is_of_views(column.type):
-        return column
-    if pa.types.is_dictionary(column.type):
-        values = _without_null_views(column.dictionary)
-        return pa.DictionaryArray.from_arrays(column.indices, values, ordered=column.type.ordered)
-    validity, views, *texts = column.buffers()
-    end = column.offset + len(column)
-    view_N2 = np.frombuffer(views, np.int64, 2 * end).reshape(end, 2).copy()
-    view_N2[column.offset :][column.is_null().to_numpy(zero_copy_only=False)] = 0
-    buffers = [validity, pa.py_buffer(view_N2), *texts]
-    return pa.Array.from_buffers(column.type, len(column), buffers, offset=column.offset)
+def safe_batches(manifest: Manifest, most_bytes: int, *, are_kept: bool = False) -> SafeBatches:
+    """With the columns that are read: those of the model, and the key."""
+    names = {*_KEY, *(column.name for column in manifest.inputs)}
+    return SafeBatches(names, most_bytes, are_kept=are_kept)
 
 
 def rows_of(bundle: Bundle, batch: pa.RecordBatch) -> Rows | Refusal:
@@ -241,28 +221,33 @@ def _array(kind: pa.DataType, n: int, *buffers: Any) -> pa.Array:
     return pa.Array.from_buffers(kind, n, [None, *map(pa.py_buffer, buffers)])
 
 
-def _read(bundle: Bundle, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Rows | Refusal:
-    read = [batch for batch in _no_more(batches) if batch.num_rows]
+def _read(bundle: Bundle, stream: pa.RecordBatchReader, n_bytes: int) -> Rows | Refusal:
+    batches = safe_batches(bundle.manifest, max(MAX_BATCH_BYTES, n_bytes), are_kept=True)
+    read = [batches.checked(batch) for batch in _no_more(stream)]
     n = sum(batch.num_rows for batch in read)
     if n > MAX_ROWS:
         return TOO_MANY
     if not n:
         return NOBODY
-    (batch,) = read if len(read) == 1 else pa.Table.from_batches(read, schema).combine_chunks().to_batches()
+    read = [batch for batch in read if batch.num_rows]
+    (batch,) = read if len(read) == 1 else pa.Table.from_batches(read).combine_chunks().to_batches()
     rows = rows_of(bundle, batch)
     if isinstance(rows, Refusal) or not isinstance(rows.customer_ids, _Ids):
         return rows
     ids = rows.customer_ids.column
     if pa.types.is_dictionary(ids.type):
-        values = ids.dictionary.cast(pa.string()) if _is_of_views(ids.type) else ids.dictionary
-        ids = pa.DictionaryArray.from_arrays(ids.indices, values).dictionary_decode()
+        used = with_used_levels(ids)
+        levels = used.dictionary
+        texts = levels.cast(pa.string()) if pa.types.is_string_view(levels.type) else levels
+        ids = pa.DictionaryArray.from_arrays(used.indices, texts).dictionary_decode()
         return replace(rows, customer_ids=_Ids(ids))
     return rows
 
 
 def _refused_ids(ids: pa.Array) -> list[Fault]:
     if pa.types.is_dictionary(ids.type):
-        lengths = pc.utf8_length(ids.dictionary.cast(pa.large_string())).take(ids.indices)
+        used = with_used_levels(ids)
+        lengths = pc.utf8_length(used.dictionary.cast(pa.large_string())).take(used.indices)
     elif pa.types.is_integer(ids.type) or pa.types.is_null(ids.type):
         return []
     else:  # there is no such function of views
@@ -273,10 +258,10 @@ def _refused_ids(ids: pa.Array) -> list[Fault]:
 
 
 def _no_more(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Good batches, up to one more than may come."""
+    """Up to one more than may come."""
     rows = 0
     for batch in batches:
-        yield validated(batch)
+        yield batch
         rows += batch.num_rows
         if rows > MAX_ROWS:
             return

@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from churnops.serving.body import refusal_response
 from churnops.serving.columns import NOBODY, PIECE_ROWS, moved
-from churnops.serving.frames import MAX_BATCH_ROWS, StreamRefused
+from churnops.serving.frames import MAX_BATCH_BYTES, MAX_BATCH_ROWS, StreamRefused
 from churnops.serving.media import ARROW, media
 from churnops.serving.model import Models, Served, checked, refused
 from churnops.serving.payloads import Fault, Faults
@@ -132,16 +132,17 @@ def _scored(served: Served, stream: "pa.RecordBatchReader") -> "Iterator[pa.Reco
         not_arrow,
         refused_schema,
         rows_of,
-        validated,
+        safe_batches,
     )
 
     _raise(refused_schema(served.asked.manifest, stream.schema), 0)
     start, schema = 0, answer_schema(stream.schema)
+    batches = safe_batches(served.asked.manifest, MAX_BATCH_BYTES)
     try:
         for sent in stream:
             if sent.num_rows > min(MAX_BATCH_ROWS, max(PIECE_ROWS, sent.get_total_buffer_size())):
                 raise StreamRefused(Refusal(413, (_MANY,)))
-            batch = validated(sent)
+            batch = batches.checked(sent)
             for first in range(0, batch.num_rows, PIECE_ROWS):
                 piece = batch.slice(first, PIECE_ROWS)
                 rows = _raise(rows_of(served.asked, piece), start)
