@@ -19,10 +19,11 @@ from churnops.errors import BundleError, ConfigError
 from churnops.jobs.serve import Followed, Shield, _app_in, serve
 
 _SERVE = """
-import sys
+import signal, sys
 from pathlib import Path
 from churnops.jobs.serve import serve
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who runs the tests may ignore it, as nohup does
     serve(Path(sys.argv[1]), "127.0.0.1", 0, workers=int(sys.argv[2]) if sys.argv[2:] else 1)
 """
 
