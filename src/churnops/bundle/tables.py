@@ -10,6 +10,7 @@ import pyarrow.types as is_type
 from churnops.bundle.categories import MISSING, Categories
 from churnops.bundle.manifest import InputColumn, Manifest
 from churnops.bundle.views import taken
+from churnops.bundle.whole_numbers import whole_numbers
 
 _TEXT = (pa.string(), pa.large_string(), pa.string_view())
 _WHOLE = (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
@@ -102,10 +103,7 @@ def _numbered(column: pa.DictionaryArray, categories: Categories, others: dict[s
     levels, indices = column.dictionary, column.indices
     texts = (levels if is_type.is_string(levels.type) else levels.cast(pa.string())).to_pylist()
     number_L = np.append(categories.numbers(texts, others), MISSING)
-    index_N: np.ndarray = (
-        indices.fill_null(len(levels)).to_numpy() if indices.null_count else np.from_dlpack(indices)
-    )
-    number_N: np.ndarray = number_L[index_N]
+    number_N: np.ndarray = number_L[whole_numbers(indices, null=len(levels))]
     return number_N
 
 

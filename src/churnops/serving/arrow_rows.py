@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from churnops.bundle.bundle import Bundle
 from churnops.bundle.manifest import Manifest
 from churnops.bundle.tables import category_numbers, column_kinds, misfits, numeric_matrix, with_used_levels
+from churnops.bundle.whole_numbers import whole_numbers
 from churnops.serving.columns import (
     MAX_ROWS,
     NOBODY,
@@ -252,9 +253,9 @@ def _refused_ids(ids: pa.Array) -> list[Fault]:
         return []
     else:  # there is no such function of views
         lengths = pc.utf8_length(ids.cast(pa.string()) if pa.types.is_string_view(ids.type) else ids)
-    wrong = pc.or_(pc.equal(lengths, 0), pc.greater(lengths, MAX_ID_CHARACTERS))
-    rows = pc.indices_nonzero(wrong)[: SHOWN_FAULTS + 1].to_pylist()
-    return [refused_id(row, lengths[row].as_py()) for row in rows]
+    length_N = whole_numbers(lengths, null=1)
+    rows = np.flatnonzero((length_N == 0) | (length_N > MAX_ID_CHARACTERS))[: SHOWN_FAULTS + 1].tolist()
+    return [refused_id(row, int(length_N[row])) for row in rows]
 
 
 def _no_more(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
