@@ -3,12 +3,15 @@
 import datetime as dt
 import json
 import os
+import pickle
 import re
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx2
 import pytest
@@ -121,6 +124,18 @@ def test_a_worker_that_is_replaced_serves_what_the_others_serve(folder, tiny_bun
     assert server.returncode == 0
 
 
+def test_no_bundle_goes_through_the_pipe_that_starts_a_worker(folder, tiny_bundle, monkeypatch):
+    """The parent would wait for ever where a worker dies before it has read more than the pipe holds."""
+    sent = []
+
+    def started(config: Any, **_: Any) -> Any:
+        return SimpleNamespace(run=lambda: sent.append(pickle.dumps(config.app)))
+
+    monkeypatch.setattr("churnops.jobs.serve.Multiprocess", started)
+    serve(folder, "127.0.0.1", 0, workers=2)
+    assert tiny_bundle.model[:100] not in sent[0]
+
+
 def test_a_worker_that_cannot_have_a_model_does_not_end_the_others(tmp_path):
     nowhere = Followed("nobody", "champion", f"sqlite:///{tmp_path}/none.db", tmp_path)
     with pytest.raises(SystemExit) as ended:
@@ -151,7 +166,7 @@ def test_what_is_being_answered_at_the_end_is_answered(folder, tiny_bundle):
 def test_the_server_imports_nothing_heavy(folder):
     code = (
         "import sys\nfrom pathlib import Path\nfrom churnops.jobs import serve\nfolder = Path(sys.argv[1])\n"
-        "serve._app_in(serve.read_bundle(folder), serve.Shield(), folder.parent)\n"
+        "serve._app_in(folder, serve.Shield(), folder.parent)\n"
         "print(*sorted(set(sys.argv[2:]) & sys.modules.keys()))"
     )
     heavy = ["torch", "tensorflow", "keras", "pyspark", "duckdb", "mlflow", "pandas", "pyarrow"]

@@ -14,7 +14,7 @@ from churnops.config import Settings
 from churnops.errors import RegistryError
 from churnops.jobs import trials
 from churnops.jobs.promote import Decision, promote
-from churnops.registry.aliases import Version, champion, find_version
+from churnops.registry.aliases import Version, champion, find_version, make_champion
 from churnops.registry.audit_log import verify
 from churnops.registry.promotion import Evidence, Gates
 from churnops.registry.tracking import CandidateRun, record
@@ -82,14 +82,27 @@ def test_a_better_challenger_replaces_the_champion(settings: Settings, tmp_path:
     assert verify(settings.data_dir / "audit.jsonl") is None
 
 
-def test_the_trial_of_who_becomes_champion_ends(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut_short", [False, True])
+def test_the_trial_of_who_becomes_champion_ends(settings: Settings, tmp_path: Path, cut_short: bool) -> None:
     first = register(settings, tmp_path, good_evidence())
     decide(first, settings)
     second = register(settings, tmp_path, better_than(first), threshold=0.6)
     order = trials.Order(second.name, second.number, 0.5, shadow=False)
     trials.start(order, settings, at=NOON, actor="anna")
-    decide(second, settings)
+    if cut_short:
+        make_champion(settings.mlflow_uri, second)
+    assert decide(second, settings).promoted
     assert trials.status(second.name, settings)[1] == "it became the champion"
+
+
+def test_a_registry_that_cannot_be_told_of_the_trial_is_no_reason_to_fail(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise RegistryError("status 307")
+
+    monkeypatch.setattr("churnops.jobs.promote.end_of", failing)
+    assert decide(register(settings, tmp_path, good_evidence()), settings).promoted
 
 
 def test_a_worse_challenger_leaves_the_champion(settings: Settings, tmp_path: Path) -> None:

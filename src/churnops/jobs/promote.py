@@ -3,7 +3,10 @@
 import datetime as dt
 from dataclasses import asdict, dataclass
 
+import structlog
+
 from churnops.config import Settings
+from churnops.errors import ConfigError, RegistryError
 from churnops.jobs.trials import end_of
 from churnops.registry import audit_log
 from churnops.registry.aliases import Version, champion, make_challenger, make_champion, recorded_evidence
@@ -33,6 +36,7 @@ def promote(version: Version, gates: Gates, settings: Settings, *, at: dt.dateti
         serving = champion(uri, version.name)
         served_number = serving.number if serving else None
         if serving and serving.content_hash == version.content_hash:
+            _end_trial(serving, settings, at=at, actor=actor)
             return Decision(True, ("it is the champion already: nothing moved",), served_number)
         evidence = recorded_evidence(uri, version)
         reasons = _reasons(evidence, gates, champion=serving.model_version if serving else None)
@@ -50,8 +54,17 @@ def promote(version: Version, gates: Gates, settings: Settings, *, at: dt.dateti
             make_challenger(uri, version)
             return Decision(False, reasons, served_number)
         make_champion(uri, version)
-        end_of({version.number}, version.name, settings, at=at, actor=actor)
+        _end_trial(version, settings, at=at, actor=actor)
         return Decision(True, (), version.number)
+
+
+def _end_trial(version: Version, settings: Settings, *, at: dt.datetime, actor: str) -> None:
+    """Servers end it by themselves, so that a registry which cannot be told is no reason to fail."""
+    try:
+        end_of({version.number}, version.name, settings, at=at, actor=actor)
+    except (RegistryError, ConfigError) as error:
+        log = structlog.get_logger()
+        log.warning("whether it was tried cannot be seen: `churnops canary status`", error=str(error))
 
 
 def _reasons(evidence: Evidence | None, gates: Gates, *, champion: str | None) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """`churnops serve`: a bundle behind HTTP, until told to stop."""
 
+import fcntl
 import gc
 import os
 import signal
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from churnops import log
-from churnops.bundle.bundle import Bundle, read_bundle
+from churnops.bundle.bundle import read_bundle, write_bundle
 from churnops.errors import ChurnopsError, ConfigError
 from churnops.jobs.steps.apart import when_parent_ends
 from churnops.serving.app import PATHS, create_app
@@ -86,10 +87,15 @@ def serve(
                 signal.signal(signal.SIGHUP, _told_to_end)
             uvicorn.Server(config).run(sockets=[listener])
         else:
-            counts = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churnops-metrics-")))
-            # Whatever becomes of the folder, a worker that is replaced has what the others have.
-            same = replace(models.current.bundle) if isinstance(source, Path) else source  # without sessions
-            config = _config(partial(_app_in, same, shield, counts), shield, workers)
+            shared = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churnops-serve-")))
+            fcntl.flock(os.open(shared, os.O_RDONLY), fcntl.LOCK_SH)  # systemd clears away what is old, else
+            (counts := shared / "counts").mkdir()
+            if isinstance(source, Path):
+                # Whatever becomes of its folder, a worker that is replaced has what the others have. The pipe
+                # that starts a worker is no way: a parent waits there for ever for one that died.
+                source = write_bundle(models.current.bundle, shared / "bundle")
+                shield = replace(shield, protection=shield.protection.model_copy(update={"signed_by": ""}))
+            config = _config(partial(_app_in, source, shield, counts), shield, workers)
             Multiprocess(config, sockets=[listener]).run()
 
 
@@ -119,14 +125,12 @@ def _config(factory: Callable[[], ASGIApp], shield: Shield, workers: int = 1) ->
     )
 
 
-def _models_of(source: Path | Bundle | Followed, shield: Shield, meter: Meter | None) -> Models:
+def _models_of(source: Path | Followed, shield: Shield, meter: Meter | None) -> Models:
     """The models of the process whose scores `meter` counts; None: of one that only sees whether it can."""
     read = partial(read_bundle, signed_by=shield.protection.signed_by)
     note: Note = meter.scored if meter else unheard
     if isinstance(source, Path):
-        source = read(source)
-    if isinstance(source, Bundle):
-        return Models(Served(source, note=note))
+        return Models(Served(read(source), note=note))
     cache = Cache(source.folder, read, lambda bundle, names: Served(bundle, names=names, note=note))
     follower = Follower(source.name, source.alias, registry_at(source.tracking_uri), cache)
     if meter:
@@ -136,7 +140,7 @@ def _models_of(source: Path | Bundle | Followed, shield: Shield, meter: Meter | 
     return follower.models
 
 
-def _app_in(source: Bundle | Followed, shield: Shield, counts: Path) -> ASGIApp:
+def _app_in(source: Path | Followed, shield: Shield, counts: Path) -> ASGIApp:
     """What a worker calls when it starts."""
     # Nobody would replace this worker, nor end it, and it would hold the port.
     when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
