@@ -17,7 +17,6 @@ _ENVELOPE = re.compile(rb'\{\s*"(customers|instances)"\s*:')
 _SHAPES = 'one customer, a list of them, or {"customers": [...]} or {"instances": [...]} with nothing else'
 _LINE = "one customer, as a JSON object, on every line"
 
-_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _MOST_BRACES = 10 * MAX_ROWS  # few texts hold any
 
 
@@ -25,6 +24,7 @@ class _Counted(msgspec.Struct, gc=False):
     """Any object, of which nothing is kept."""
 
 
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _OBJECTS = msgspec.json.Decoder(list[_Counted])
 _VALUE = msgspec.json.Decoder(msgspec.Raw)
 
